@@ -102,6 +102,22 @@ pub(crate) struct Transient {
     pub(crate) processes: Vec<Rc<OwnedFd>>,
 }
 
+impl Transient {
+    /// One whose streams and processes nobody gives.
+    pub(crate) fn alone(text: String, command: Vec<String>, collect: bool) -> Transient {
+        Transient {
+            record: TransientRecord {
+                text,
+                command,
+                collect,
+                awaited: false,
+            },
+            stdio: Default::default(),
+            processes: Vec::new(),
+        }
+    }
+}
+
 /// What is left of a run when it is released, and what the current one said.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Last {

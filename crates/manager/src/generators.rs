@@ -4,7 +4,6 @@
 
 use crate::entry::Transient;
 use crate::manager::{Manager, Stage};
-use crate::record::TransientRecord;
 use engine::{JobKind, JobMode, JobResult, Refusal, UnitId};
 use load::SearchPath;
 use model::UnitName;
@@ -46,6 +45,8 @@ pub(crate) struct Generators {
     again: bool,
     /// What is to run first is started after them.
     is_first: bool,
+    /// Those that failed, and why: for whoever asked for the reload.
+    failures: Vec<wire::GeneratorFailure>,
 }
 
 impl Generators {
@@ -101,7 +102,10 @@ impl Manager {
             return true;
         }
         let outputs = SearchPath::generators(&self.directories.runtime);
-        let programs = chosen(&self.generator_directories());
+        let (programs, passed_over) = chosen(&self.generator_directories());
+        for what in passed_over {
+            self.log(&what);
+        }
         if let Err(error) = empty(&outputs, !programs.is_empty()) {
             self.log(&format!(
                 "what generators wrote before can't be removed, and none is run: {error}"
@@ -114,10 +118,14 @@ impl Manager {
                     let running = &mut self.later.generators.running;
                     running.insert(unit, self.next_request);
                 }
-                Err(failure) => self.log(&format!(
-                    "the generator {} can't be run: {failure}",
-                    program.display()
-                )),
+                Err(failure) => {
+                    let shown = program.display();
+                    self.log(&format!("the generator {shown} can't be run: {failure}"));
+                    self.later.generators.failures.push(wire::GeneratorFailure {
+                        unit: shown.to_string(),
+                        reason: failure.to_string(),
+                    });
+                }
             }
         }
         self.later.generators.is_busy()
@@ -135,34 +143,29 @@ impl Manager {
         let name = format!("{PREFIX}{}.service", model::escape::escape(&name));
         let name: UnitName = self.parse_name(&name)?;
         let command = std::iter::once(shown.to_string()).chain(outputs).collect();
-        let record = TransientRecord {
-            text,
-            command,
-            collect: false,
-            awaited: false,
-        };
-        let transient = Transient {
-            record,
-            stdio: Default::default(),
-            processes: Vec::new(),
-        };
-        let unit = self.make_transient(&name, transient)?;
+        let unit = self.make_transient(&name, Transient::alone(text, command, false))?;
         self.queue_own(unit, JobKind::Start, JobMode::Replace);
         Ok(unit)
     }
 
-    /// It writes where it is to write, and nowhere else but to a directory of its own for temporary files.
+    /// It writes where it is to write, and nowhere else but to a directory of its own for temporary files, where it can have one.
     fn text_of_generator(&self, program: &Path, outputs: &[String]) -> String {
         let plain = |text: &str| {
             text.replace('%', "%%")
                 .replace('\\', "\\\\")
                 .replace('"', "\\\"")
         };
+        // A file system of its own for temporary files would hide what it is to write to below it.
+        let hides = ["/tmp", "/var/tmp"].iter();
+        let is_hidden = hides
+            .into_iter()
+            .any(|place| self.directories.runtime.starts_with(place));
+        let temporary = if is_hidden { "no" } else { "disconnected" };
         let quoted = outputs.iter().map(|path| format!("\"{}\"", plain(path)));
         let mut text = format!(
             "[Unit]\nDescription=Generator {}\nDefaultDependencies=no\nStartLimitIntervalSec=0\n\
              [Service]\nType=oneshot\nTimeoutStartSec={TIMEOUT_S}\nTimeoutStopSec={STOP_TIMEOUT_S}\nProtectSystem=strict\nProtectHome=read-only\n\
-             PrivateTmp=disconnected\nNoNewPrivileges=yes\nUMask=0022\nReadWritePaths={}\n",
+             PrivateTmp={temporary}\nNoNewPrivileges=yes\nUMask=0022\nReadWritePaths={}\n",
             plain(&program.display().to_string()),
             quoted.collect::<Vec<_>>().join(" "),
         );
@@ -213,9 +216,18 @@ impl Manager {
         self.later.generators.running.remove(&unit);
         self.later.generators.has_ended = self.later.generators.running.is_empty();
         if let Some(failure) = failure {
-            let text = format!("what it should have made is missing: {failure}");
+            let text = format!("what it should have made may be missing: {failure}");
             self.log_as(crate::own_log::WARNING, unit, &text);
+            let unit = self.name_of(unit);
+            let reason = failure.to_owned();
+            let failures = &mut self.later.generators.failures;
+            failures.push(wire::GeneratorFailure { unit, reason });
         }
+    }
+
+    /// Those that failed since units were read last.
+    pub(crate) fn failed_generators(&mut self) -> Vec<wire::GeneratorFailure> {
+        std::mem::take(&mut self.later.generators.failures)
     }
 
     /// Reads what they wrote, and goes on with what waited for that.
@@ -239,22 +251,44 @@ impl Manager {
 }
 
 /// The programs of these directories, by name: of two with the same name the first one counts, and one that can't be executed hides it.
-fn chosen(directories: &[PathBuf]) -> Vec<PathBuf> {
+/// And what is passed over although it may have been meant, each with the reason.
+fn chosen(directories: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
     let mut found: BTreeMap<String, Option<PathBuf>> = BTreeMap::new();
+    let mut passed_over = Vec::new();
     for directory in directories {
-        let Ok(entries) = fs::read_dir(directory) else {
-            continue;
+        let shown = directory.display();
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                passed_over.push(format!("the generators in {shown} are not run: {error}"));
+                continue;
+            }
         };
-        for entry in entries.flatten().take(PROGRAMS_MAX) {
+        for entry in entries {
+            if found.len() >= PROGRAMS_MAX {
+                passed_over.push(format!(
+                    "{shown} has generators that are not run: there are more than {PROGRAMS_MAX}"
+                ));
+                break;
+            }
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    passed_over.push(format!("{shown} can't be read to its end: {error}"));
+                    break;
+                }
+            };
             let path = entry.path();
-            let Ok(name) = entry.file_name().into_string() else {
+            // The unit that we write for it has its path in it: a line feed there would begin a line of its own.
+            let name = entry.file_name().into_string().ok();
+            let Some(name) = name.filter(|name| !name.contains(char::is_control)) else {
+                passed_over.push(format!(
+                    "the generator {path:?} is not run: its name is no text of one line"
+                ));
                 continue;
             };
-            // The unit that we write for it has its path in it: a line feed there would begin a line of its own.
-            let counts = !name.starts_with('.')
-                && !name.contains(char::is_control)
-                && !DONE_BY_US.contains(&name.as_str());
-            if counts {
+            if !name.starts_with('.') && !DONE_BY_US.contains(&name.as_str()) {
                 let is_program = fs::metadata(&path).is_ok_and(|file| {
                     file.is_file() && file.len() > 0 && file.permissions().mode() & 0o111 != 0
                 });
@@ -262,7 +296,7 @@ fn chosen(directories: &[PathBuf]) -> Vec<PathBuf> {
             }
         }
     }
-    found.into_values().flatten().take(PROGRAMS_MAX).collect()
+    (found.into_values().flatten().collect(), passed_over)
 }
 
 /// What was written before goes; where something is to be written, there are directories for it.
@@ -303,12 +337,17 @@ mod tests {
         write("second/a", "#!/bin/sh\n", 0o755);
         write("second/systemd-fstab-generator", "#!/bin/sh\n", 0o755);
         write("second/d\nExecStartPre=x", "#!/bin/sh\n", 0o755);
-        let found = chosen(&directories);
+        let (found, passed_over) = chosen(&directories);
         let names = found
             .iter()
             .map(|path| path.strip_prefix(folder.path()).unwrap());
         let names: Vec<&str> = names.map(|path| path.to_str().unwrap()).collect();
         assert_eq!(names, ["second/a", "first/b"]);
+        // A directory that is not there is no news.
+        assert_eq!(passed_over.len(), 1, "{passed_over:?}");
+        assert!(passed_over[0].contains("second/d\\nExecStartPre=x"));
+        let file = [directories[0].join("b")];
+        assert!(chosen(&file).1[0].contains("Not a directory"));
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Manager {
         if loaded.state != load::LoadState::NotFound {
             return loaded;
         }
+        self.load_as_it_is_now(name)
+    }
+
+    /// The same without a look at what was there before.
+    pub(crate) fn load_as_it_is_now(&mut self, name: &UnitName) -> Loaded {
         refresh(&mut self.loader, &self.directories, self.keeper.init);
         self.load(name)
     }
@@ -340,6 +345,7 @@ impl Manager {
         wire::ReloadReply {
             units: self.units.len() as u64,
             diagnostics: self.all_diagnostics(),
+            generators: self.failed_generators(),
         }
     }
 

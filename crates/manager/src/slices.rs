@@ -8,6 +8,7 @@ use model::slice;
 use model::sorted::{Map, Set};
 use plan::resources::GroupFile;
 use std::io;
+use std::path::PathBuf;
 use wire::Failure;
 
 /// The tree of groups as far as it is ours. Slices are named by the paths of their groups below the top, `a.slice/a-b.slice`; the root's is
@@ -379,6 +380,35 @@ impl Manager {
         };
         let is_idle = !disabled.is_empty() && !disabled.iter().any(is_there);
         is_idle.then(|| "none of these controllers of control groups is available here".to_owned())
+    }
+
+    /// A slice that a transient unit names, and that had no file when it came into memory, may have one by now: it bounds the unit already.
+    pub(crate) fn find_file_of_slice(&mut self, transient: &model::UnitName) {
+        let entry = self
+            .engine
+            .id(transient.as_str())
+            .and_then(|id| self.units.get(&id));
+        let named = entry.filter(|entry| entry.unit.is_set(model::key::SLICE.directive()));
+        let Some(slice) = named.and_then(|entry| slice::of(&entry.unit)) else {
+            return;
+        };
+        let known = self
+            .engine
+            .id(slice.as_str())
+            .and_then(|id| self.units.get(&id));
+        let has_files = |fragment: Option<&PathBuf>, drop_ins: &[PathBuf]| {
+            fragment.is_some() || !drop_ins.is_empty()
+        };
+        if known
+            .is_some_and(|entry| has_files(entry.origin.fragment.as_ref(), &entry.origin.drop_ins))
+        {
+            return;
+        }
+        let loaded = self.load_as_it_is_now(&slice);
+        if has_files(loaded.fragment.as_ref(), &loaded.drop_ins) {
+            self.take(loaded);
+            self.load_named();
+        }
     }
 
     /// A slice is down: its group goes when nothing is in it.

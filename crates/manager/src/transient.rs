@@ -113,17 +113,9 @@ impl Manager {
                 ),
             });
         }
-        let record = TransientRecord {
-            text: text_of(&name, &input.started_properties)?,
-            command: input.started_command.clone(),
-            collect: input.collect,
-            awaited: false,
-        };
-        let transient = Transient {
-            record,
-            stdio: Default::default(),
-            processes: Vec::new(),
-        };
+        let text = text_of(&name, &input.started_properties)?;
+        let command = input.started_command.clone();
+        let transient = Transient::alone(text, command, input.collect);
         let unit = self.make_transient(&name, transient)?;
         // What starts later must not be refused then.
         let checked = self.check_startable(unit, input.allow_unenforced);
@@ -214,6 +206,7 @@ impl Manager {
             },
         );
         self.load_named();
+        self.find_file_of_slice(name);
         let id = self
             .engine
             .id(name.as_str())

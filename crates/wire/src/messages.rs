@@ -451,6 +451,16 @@ records! {
         units: u64,
         /// What is wrong in their files.
         diagnostics: Vec<Diagnostic>,
+        /// Generators whose units may be missing.
+        generators: Vec<GeneratorFailure>,
+    }
+
+    /// A generator that was not run, or did not end well.
+    struct GeneratorFailure {
+        /// The unit that ran it, which has a log; its file where none did.
+        unit: String,
+        /// Why.
+        reason: String,
     }
 
     /// Variables, as `NAME=value`, or names where only a name is needed.

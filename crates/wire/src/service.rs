@@ -136,7 +136,7 @@ macro_rules! types {
 }
 
 types! {
-    JobOutcome ExitStatus Reduction UnitStatus Diagnostic JobSummary ServiceStatus HealthStatus BesideStatus CommandStatus SocketStatus TimerStatus PathStatus WatchedPath AutomountStatus Listening UnitRelations Related CauseLink BlockIo
+    JobOutcome ExitStatus Reduction UnitStatus Diagnostic GeneratorFailure JobSummary ServiceStatus HealthStatus BesideStatus CommandStatus SocketStatus TimerStatus PathStatus WatchedPath AutomountStatus Listening UnitRelations Related CauseLink BlockIo
     SandboxStatus Setting ImageStatus Process Traffic Storage UnitProperties UnitSummary UnitFile PlanStep
 }
 

@@ -25,6 +25,18 @@ impl Run for DaemonReload {
         for diagnostic in &reply.diagnostics {
             complain(&line(diagnostic, ""));
         }
+        for generator in &reply.generators {
+            let unit = plain(&generator.unit);
+            let next = match generator.unit.ends_with(".service") {
+                true => format!("; `coracle logs -u {unit}` shows what it said"),
+                false => String::new(),
+            };
+            complain(&format!(
+                "{} {unit}: units that it makes may be missing: {}{next}",
+                Paint::Yellow.on("warning:"),
+                plain(&generator.reason)
+            ));
+        }
         Ok(0)
     }
 }
