@@ -213,17 +213,19 @@ impl Manager {
         let pause = self.aside.bus_names.pause_us.max(PAUSE_US);
         self.aside.bus_names.pause_us = pause.saturating_mul(2).min(PAUSE_US_MAX);
         self.aside.bus_names.retry = Some(now.after(Micros(pause)));
-        let text = format!(
-            "whether its BusName= is taken can't be told: the message bus at {}: {lost}; it is tried again, start the bus if nobody does",
-            self.bus_address()
-        );
-        let units = self.aside.bus_names.units.values().flat_map(Set::iter);
-        let units: Vec<UnitId> = units.copied().collect();
-        for unit in units {
+        let address = self.bus_address().to_owned();
+        let names = self.aside.bus_names.units.iter();
+        let named: Vec<(String, UnitId)> = names
+            .flat_map(|(name, units)| units.iter().map(|unit| (name.clone(), *unit)))
+            .collect();
+        for (name, unit) in named {
             if self.needs_bus_name(unit)
                 && self.is_named_and_up(unit)
                 && self.aside.bus_names.told.insert(unit)
             {
+                let text = format!(
+                    "who owns {name} is not known: the message bus at {address} can't be asked: {lost}; it is asked again and again, and is to be started if it does not run"
+                );
                 self.log_as(crate::own_log::WARNING, unit, &text);
             }
         }

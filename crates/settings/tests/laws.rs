@@ -426,6 +426,28 @@ fn a_value_that_is_too_long_is_refused() {
     );
 }
 
+#[test]
+fn names_on_the_bus_are_those_that_can_be_taken() {
+    let long = format!("a.{}", "b".repeat(254));
+    let set = |name: &str| apply(&mut unit(), "Service", "BusName", name, &Verbatim);
+    for good in ["org.example.Boat", "a.b", "a-b._c9.d", &long[..255]] {
+        assert_eq!(set(good), Ok(()), "{good}");
+    }
+    for bad in [
+        "boat",
+        "org..Boat",
+        ".a.b",
+        "a.b.",
+        "a.9b",
+        ":1.5",
+        "not a name",
+        "a.b/c",
+        &long,
+    ] {
+        assert!(set(bad).is_err(), "{bad}");
+    }
+}
+
 #[cfg(feature = "prose")]
 mod prose {
     use super::*;

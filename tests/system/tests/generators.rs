@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use testkit::Instance;
 
-/// Not below /tmp: that of generators is their own.
+/// Not below /tmp: there generators have no file system of their own for temporary files.
 fn with_units(units: &[(&str, &str)], work: impl FnOnce(&Instance)) {
     testkit::require_root();
     let instance = Instance::below(Path::new("/run"));
@@ -162,5 +162,22 @@ fn what_a_generator_leaves_running_is_ended_soon_and_who_is_only_called_like_one
         assert_eq!(state("coracle-generator-never.service"), "activating");
         assert_ne!(state("coracle-generator-stays.service"), "deactivating");
         coracle.ok(&["stop", "coracle-generator-never.service"]);
+    });
+}
+
+/// Whatever is hidden by a file system for temporary files that is theirs.
+#[test]
+fn a_reload_tells_which_failed_and_what_others_write_counts_below_tmp_too() {
+    coracle_system_tests::with_units(&[], |coracle| {
+        coracle.ok(&["start", "--no-block", "default.target"]);
+        assert!(coracle.folder().starts_with("/tmp"));
+        generator(coracle, "good", &unit("$1", "made.service", "generated"));
+        generator(coracle, "bad", "exit 3");
+        let reload = coracle.coracle(&["daemon-reload"]);
+        assert_eq!(reload.status, 0, "{reload:?}");
+        let told = "coracle-generator-bad.service: units that it makes may be missing";
+        assert!(reload.stderr.contains(told), "{reload:?}");
+        assert!(!reload.stderr.contains("generator-good"), "{reload:?}");
+        assert_eq!(description(coracle, "made.service"), "generated");
     });
 }

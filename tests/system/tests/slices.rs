@@ -87,6 +87,29 @@ fn what_runs_stays_in_its_group_where_its_slice_changes() {
 }
 
 #[test]
+fn a_scope_is_bounded_by_the_file_of_its_slice_however_new_that_is() {
+    with_units(&[], |coracle| {
+        let start = |unit: &str| {
+            let mut command = coracle.command(&["run", "-q", "--scope", "--slice=new.slice"]);
+            let command = command.arg(unit).args(["sleep", "infinity"]);
+            command.spawn().expect("it starts")
+        };
+        let mut first = start("--unit=first");
+        waiting::await_states(coracle, "first.scope", "active running");
+        assert_eq!(coracle.property("new.slice", "TasksMax"), "infinity");
+        let file = coracle.folder().join("config/units/new.slice");
+        std::fs::write(&file, "[Slice]\nTasksMax=20\n").expect("a file");
+        let mut second = start("--unit=second");
+        waiting::await_states(coracle, "second.scope", "active running");
+        assert_eq!(coracle.property("new.slice", "TasksMax"), "20");
+        coracle.ok(&["stop", "new.slice"]);
+        for one in [&mut first, &mut second] {
+            one.wait().expect("it ends");
+        }
+    });
+}
+
+#[test]
 fn a_scope_outlives_the_manager_and_is_stopped_with_all_that_is_in_it() {
     with_units(&[], |coracle| {
         let mut command =

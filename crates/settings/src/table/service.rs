@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "BusName",
         directive: key::BUS_NAME.directive(),
-        value: &TEXT,
+        value: &BUS_NAME,
         summary: said("Names the bus name that a service of Type=dbus takes."),
         bus: said("s"),
         ..Row::ASKS

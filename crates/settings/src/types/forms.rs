@@ -303,6 +303,38 @@ pub(crate) static REBOOT_ARGUMENT: ValueType = ValueType {
     print: print::<String>,
 };
 
+/// A name that can be taken on a message bus (D-Bus Specification, "Bus names"): those that begin with a colon are the bus's to give.
+pub(crate) static BUS_NAME: ValueType = ValueType {
+    name: "a name on the bus, such as org.example.Boat",
+    list: false,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            let said = String::parse_with(text, expand)?;
+            let is_part = |part: &str| {
+                let first = part.bytes().next();
+                first.is_some_and(|byte| !byte.is_ascii_digit())
+                    && part
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+            };
+            match said.len() <= BUS_NAME_BYTES_MAX
+                && said.contains('.')
+                && said.split('.').all(is_part)
+            {
+                true => Ok(said),
+                false => Err(ParseError::not_a(
+                    &said,
+                    "a name on the bus, such as org.example.Boat",
+                )),
+            }
+        })
+    },
+    print: print::<String>,
+};
+
+/// What a name on the bus may have (D-Bus Specification).
+const BUS_NAME_BYTES_MAX: usize = 255;
+
 /// `StandardInputText=`; it is kept, and printed, as bytes.
 pub(crate) static INPUT_TEXT: ValueType = ValueType {
     name: "text with C escapes",
