@@ -153,13 +153,7 @@ impl Manager {
         if self.aside.devices.monitor.is_none() {
             match self.listen_to_udev() {
                 Ok(monitor) => self.aside.devices.monitor = Some(monitor),
-                Err(errno) => {
-                    if !std::mem::replace(&mut self.aside.devices.is_told, true) {
-                        self.log(&format!(
-                            "udev can't be heard, and devices that come later are not seen: {errno}"
-                        ));
-                    }
-                }
+                Err(errno) => self.tell_unheard(errno),
             }
         }
         let devices = &mut self.aside.devices;
@@ -168,6 +162,14 @@ impl Manager {
             let now = crate::clock::monotonic();
             let work = || Told::Devices(scan::all());
             self.elsewhere.ask(now, Lane::Host, Box::new(work));
+        }
+    }
+
+    fn tell_unheard(&mut self, errno: Errno) {
+        if !std::mem::replace(&mut self.aside.devices.is_told, true) {
+            self.log(&format!(
+                "udev can't be heard, and devices that come later are not seen: {errno}; `coracle daemon-reexec` tries again"
+            ));
         }
     }
 
@@ -234,11 +236,16 @@ impl Manager {
             let received = receive(monitor, &mut buffer, &mut sent, ReceiveOptions::default());
             let received = match received {
                 Ok(received) => received,
-                Err(errno) if errno.raw_os_error() == Errno::NOBUFS.raw_os_error() => {
+                Err(errno) => match Errno::from_raw_os_error(errno.raw_os_error()) {
                     // Some were lost.
-                    return self.look_for_devices();
-                }
-                Err(_) => return,
+                    Errno::NOBUFS => return self.look_for_devices(),
+                    Errno::AGAIN | Errno::INTR => return,
+                    // It would be told again without end.
+                    errno => {
+                        self.aside.devices.monitor = None;
+                        return self.tell_unheard(errno);
+                    }
+                },
             };
             let is_of_root = received.credentials.is_some_and(|sender| sender.uid == 0);
             let bytes = buffer.get(..received.bytes).unwrap_or_default();

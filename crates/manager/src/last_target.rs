@@ -17,8 +17,8 @@ const TARGETS: [(Option<Power>, &str, &str); 5] = [
 /// What the end waits for.
 #[derive(Debug, Default)]
 pub(crate) struct LastTarget {
-    /// The request of its start.
-    request: Option<u64>,
+    /// The request of its start, and its name.
+    request: Option<(u64, &'static str)>,
 }
 
 impl Manager {
@@ -35,7 +35,7 @@ impl Manager {
         match self.find_or_load(name) {
             Ok(unit) if !self.is_up(unit) => {
                 self.queue_own(unit, JobKind::Start, JobMode::ReplaceIrreversibly);
-                self.later.last_target.request = Some(self.next_request);
+                self.later.last_target.request = Some((self.next_request, name));
             }
             Ok(_) => self.end(),
             Err(failure) => self.end_without(name, &failure.to_string()),
@@ -51,8 +51,10 @@ impl Manager {
 
     /// A request that no client made is refused: perhaps the start of the target.
     pub(crate) fn note_last_target_refused(&mut self, request: u64, why: &engine::Refusal) {
-        if self.later.last_target.request == Some(request) {
-            self.end_without("the target of the end", &why.to_string());
+        if let Some((known, name)) = self.later.last_target.request
+            && known == request
+        {
+            self.end_without(name, &why.to_string());
         }
     }
 

@@ -22,7 +22,11 @@ pub(crate) fn all() -> io::Result<Vec<Device>> {
         entries => entries?,
     };
     let mut devices = Vec::new();
-    for entry in entries.take(DEVICES_MAX) {
+    for (number, entry) in entries.enumerate() {
+        if number == DEVICES_MAX {
+            let text = format!("more than {DEVICES_MAX} devices are marked");
+            return Err(io::Error::other(text));
+        }
         let id = entry?.file_name();
         devices.extend(id.to_str().and_then(read));
     }

@@ -12,16 +12,15 @@ pub(crate) fn image_key(process: ProcessKey, wish: &ImageWish) -> String {
             directive: wish.directive,
             ..ImageWish::plain_root(&wish.path)
         };
-    let run = model::versioned::is_versioned(&wish.path)
-        .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
     // An extension that fits one system need not fit another one.
-    let over = (is_extension(wish) && wish.base.is_none())
-        .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
-    if is_plain && run.is_none() {
+    let is_of_run =
+        model::versioned::is_versioned(&wish.path) || (is_extension(wish) && wish.base.is_none());
+    if is_plain && !is_of_run {
         return wish.path.clone();
     }
+    let run = is_of_run.then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
     let mut object = object(wish);
-    object.insert("run".into(), run.or(over).into());
+    object.insert("run".into(), run.into());
     serde_json::Value::from(object).to_string()
 }
 
