@@ -216,7 +216,7 @@ impl Manager {
         self.later.generators.running.remove(&unit);
         self.later.generators.has_ended = self.later.generators.running.is_empty();
         if let Some(failure) = failure {
-            let text = format!("what it should have made may be missing: {failure}");
+            let text = format!("what it should have made is missing, or not all there: {failure}");
             self.log_as(crate::own_log::WARNING, unit, &text);
             let unit = self.name_of(unit);
             let reason = failure.to_owned();

@@ -96,7 +96,7 @@ fn a_scope_is_bounded_by_the_file_of_its_slice_however_new_that_is() {
         };
         let mut first = start("--unit=first");
         waiting::await_states(coracle, "first.scope", "active running");
-        assert_eq!(coracle.property("new.slice", "TasksMax"), "infinity");
+        assert_eq!(coracle.property("new.slice", "FragmentPath"), "");
         let file = coracle.folder().join("config/units/new.slice");
         std::fs::write(&file, "[Slice]\nTasksMax=20\n").expect("a file");
         let mut second = start("--unit=second");
