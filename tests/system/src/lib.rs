@@ -6,6 +6,7 @@ pub mod combinations;
 pub mod cut;
 pub mod dead;
 pub mod first;
+pub mod gate;
 pub mod images;
 pub mod ledger;
 pub mod load;

@@ -1,6 +1,7 @@
 //! The keeper's own children, found without asking it.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -55,7 +56,22 @@ pub fn end(pid: Pid, signal: Signal) {
         return;
     };
     pidfd_send_signal(&process, signal).expect("a process takes a signal");
-    poll(&mut [PollFd::new(&process, PollFlags::IN)], None).expect("its end is seen");
+    await_end(&process);
+}
+
+fn await_end(process: &OwnedFd) {
+    poll(&mut [PollFd::new(process, PollFlags::IN)], None).expect("its end is seen");
+}
+
+/// Kills the keeper, and waits until the manager is gone with it, which may answer somebody until then.
+///
+/// # Panics
+/// When there is none.
+pub fn kill_keeper(coracle: &Instance) {
+    let [keeper, manager] = ["KeeperPID", "ManagerPID"].map(|name| coracle.process(name));
+    let manager = pidfd_open(manager, PidfdFlags::empty()).expect("the manager");
+    kill(keeper);
+    await_end(&manager);
 }
 
 /// What the open descriptors of a process are, sorted, without numbers that differ from one to the next.

@@ -1,5 +1,6 @@
 //! Automount units: who comes waits until it is mounted, what nobody uses goes, and whoever dies, nobody waits in vain.
 
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::waiting::{await_states, eventually, states};
 use coracle_system_tests::{manager, mounts, with_units};
 use std::os::unix::process::CommandExt;
@@ -156,13 +157,11 @@ fn what_nobody_uses_is_unmounted_and_comes_back() {
 fn the_next_manager_answers_who_came_to_the_one_before_and_who_comes_after_it() {
     with_units(&[], |coracle| {
         let data = Place::new(coracle, "data");
-        let gate = coracle.folder().join("gate");
-        let made = Command::new("mkfifo").arg(&gate).status();
-        assert!(made.expect("mkfifo").success());
+        let gate = Gate::at(coracle.folder().join("gate"));
         // The mount waits for somebody who opens the gate.
         let opened = format!(
             "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/cat {}\n",
-            gate.display()
+            gate.path().display()
         );
         coracle.unit("gate.service", &opened);
         let at = data.path.display();
@@ -176,7 +175,7 @@ fn the_next_manager_answers_who_came_to_the_one_before_and_who_comes_after_it() 
         await_states(coracle, &data.automount, "active running");
         manager::kill(coracle.process("ManagerPID"));
         assert_eq!(states(coracle, &data.automount), "active running");
-        std::fs::write(&gate, "").expect("the gate");
+        gate.open();
         let output = visitor.wait_with_output().expect("it ends");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "711");
         coracle.ok(&["stop", &data.mount]);
@@ -261,7 +260,7 @@ fn the_next_keeper_takes_the_place_over() {
         let [used, unused] = ["used", "unused"].map(|name| Place::memory(coracle, name, ""));
         coracle.ok(&["start", &used.automount, &unused.automount]);
         assert_eq!(used.finds(), "711");
-        manager::kill(coracle.process("KeeperPID"));
+        manager::kill_keeper(coracle);
         // The next command starts the next keeper.
         await_states(coracle, &used.automount, "active running");
         await_states(coracle, &unused.automount, "active waiting");

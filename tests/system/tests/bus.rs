@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::{manager, waiting};
 use testkit::Instance;
 
@@ -49,15 +50,8 @@ fn address(folder: &Path) -> String {
     format!("unix:path={}", folder.join("bus").display())
 }
 
-fn fifo(coracle: &Instance, name: &str) -> PathBuf {
-    let path = coracle.folder().join(name);
-    let made = Command::new("mkfifo").arg(&path).status();
-    assert!(made.expect("mkfifo").success());
-    path
-}
-
-fn open(gate: &Path) {
-    fs::write(gate, "go").expect("somebody waits at the gate");
+fn gate(coracle: &Instance, name: &str) -> Gate {
+    Gate::at(coracle.folder().join(name))
 }
 
 /// An instance that looks for its bus in a folder beside its own.
@@ -75,10 +69,10 @@ fn with_bus(work: impl FnOnce(&Instance, &Path) -> Bus) {
 }
 
 /// A service that takes the name.
-fn service(coracle: &Instance, lines: &str, gates: &[(&str, &Path)]) {
+fn service(coracle: &Instance, lines: &str, gates: &[(&str, &Gate)]) {
     let gates = gates
         .iter()
-        .map(|(word, path)| format!(" {word}={}", path.display()));
+        .map(|(word, gate)| format!(" {word}={}", gate.path().display()));
     let gates: String = gates.collect();
     let text = format!(
         "[Service]\n{lines}BusName={NAME}\nExecStart={} {NAME}{gates}\n",
@@ -92,7 +86,7 @@ fn service(coracle: &Instance, lines: &str, gates: &[(&str, &Path)]) {
 fn it_is_up_while_it_has_its_name() {
     with_bus(|coracle, place| {
         let bus = Bus::start(place);
-        let (before, until) = (fifo(coracle, "before"), fifo(coracle, "until"));
+        let (before, until) = (gate(coracle, "before"), gate(coracle, "until"));
         service(
             coracle,
             "Type=dbus\n",
@@ -100,10 +94,10 @@ fn it_is_up_while_it_has_its_name() {
         );
         coracle.ok(&["start", "--no-block", "named.service"]);
         waiting::state(coracle, "named.service", "activating");
-        open(&before);
+        before.open();
         waiting::state(coracle, "named.service", "active");
         assert_eq!(coracle.property("named.service", "SubState"), "running");
-        open(&until);
+        until.open();
         waiting::state(coracle, "named.service", "inactive");
         let why = coracle.ok(&["why", "named.service"]);
         assert!(why.contains("nobody's on the bus any more"), "{why}");
@@ -114,7 +108,7 @@ fn it_is_up_while_it_has_its_name() {
 #[test]
 fn a_bus_that_is_late_is_told_of_and_waited_for() {
     with_bus(|coracle, place| {
-        let before = fifo(coracle, "before");
+        let before = gate(coracle, "before");
         // What has a name and says no type is of this one.
         service(coracle, "", &[("before", &before)]);
         assert_eq!(coracle.property("named.service", "Type"), "dbus");
@@ -127,7 +121,7 @@ fn a_bus_that_is_late_is_told_of_and_waited_for() {
         assert!(told.contains(&address(place)), "{told}");
         assert!(told.contains("No such file or directory"), "{told}");
         let bus = Bus::start(place);
-        open(&before);
+        before.open();
         waiting::state(coracle, "named.service", "active");
         bus
     });
@@ -167,13 +161,17 @@ fn message(kind: u8, to: Option<u32>, texts: &[&str]) -> Vec<u8> {
 fn a_bus_that_talks_and_closes_is_asked_less_and_less_often() {
     with_bus(|coracle, place| {
         let listener = UnixListener::bind(place.join("bus")).expect("a socket");
-        let before = fifo(coracle, "before");
+        listener.set_nonblocking(true).expect("it is asked");
+        let before = gate(coracle, "before");
         service(coracle, "Type=dbus\n", &[("before", &before)]);
         coracle.ok(&["start", "--no-block", "named.service"]);
         let mut moments = Vec::new();
         for _ in 0..5 {
-            let (mut client, _) = listener.accept().expect("the manager");
+            let (mut client, _) = waiting::eventually("the manager", || listener.accept().ok());
             moments.push(Instant::now());
+            client.set_nonblocking(false).expect("it is waited for");
+            let patience = Some(Duration::from_secs(60));
+            client.set_read_timeout(patience).expect("not for ever");
             let mut room = [0; 4096];
             client.read(&mut room).expect("who it is");
             client.write_all(b"OK 0123\r\n").expect("it is let in");
@@ -191,7 +189,7 @@ fn a_bus_that_talks_and_closes_is_asked_less_and_less_often() {
         drop(listener);
         fs::remove_file(place.join("bus")).expect("it goes");
         let bus = Bus::start(place);
-        open(&before);
+        before.open();
         waiting::state(coracle, "named.service", "active");
         bus
     });
@@ -201,12 +199,12 @@ fn a_bus_that_talks_and_closes_is_asked_less_and_less_often() {
 fn after_a_restart_of_the_bus_and_of_the_manager_names_are_asked_for_anew() {
     with_bus(|coracle, place| {
         let bus = Bus::start(place);
-        let before = fifo(coracle, "before");
+        let before = gate(coracle, "before");
         service(coracle, "Type=dbus\n", &[("before", &before)]);
         coracle.ok(&["start", "--no-block", "named.service"]);
         waiting::state(coracle, "named.service", "activating");
         manager::kill(coracle.process("ManagerPID"));
-        open(&before);
+        before.open();
         waiting::state(coracle, "named.service", "active");
         manager::kill(coracle.process("ManagerPID"));
         assert_eq!(coracle.property("named.service", "ActiveState"), "active");
@@ -222,18 +220,18 @@ fn after_a_restart_of_the_bus_and_of_the_manager_names_are_asked_for_anew() {
 fn the_owner_is_the_main_process_of_a_service_of_another_type() {
     with_bus(|coracle, place| {
         let bus = Bus::start(place);
-        let (before, pid) = (fifo(coracle, "before"), coracle.folder().join("pid"));
+        let (before, pid) = (gate(coracle, "before"), coracle.folder().join("pid"));
         let text = format!(
             "[Service]\nType=forking\nGuessMainPID=no\nBusName={NAME}\nExecStart=sh -c '{} {NAME} before={} & echo $! >{}; sleep 1000 &'\n",
             env!("CARGO_BIN_EXE_name_owner"),
-            before.display(),
+            before.path().display(),
             pid.display()
         );
         coracle.unit("named.service", &text.replace('$', "$$"));
         coracle.ok(&["daemon-reload"]);
         coracle.ok(&["start", "named.service"]);
         assert_eq!(coracle.property("named.service", "MainPID"), "0");
-        open(&before);
+        before.open();
         let pid = fs::read_to_string(pid).expect("its number");
         waiting::eventually("the owner is the main process", || {
             (coracle.property("named.service", "MainPID") == pid.trim()).then_some(())

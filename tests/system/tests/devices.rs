@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use coracle_system_tests::first::First;
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::namespaces::Namespaces;
 use coracle_system_tests::waiting;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
@@ -136,12 +136,10 @@ fn what_udev_tells_while_its_database_is_read_counts_and_nothing_is_read_again()
     with_host(&[("control", ""), (&tag, "")], |coracle, host| {
         let slow = host.run().join("udev/data").join(SLOW);
         fs::create_dir_all(slow.parent().expect("a directory")).expect("it is made");
-        let made = Command::new("mkfifo").arg(&slow).status();
-        assert!(made.expect("mkfifo").success());
+        let slow = Gate::at(slow);
         coracle.unit("bound.service", BOUND);
         coracle.ok(&["start", "--no-block", "bound.service"]);
-        let reading = fs::OpenOptions::new().write(true).open(&slow);
-        let reading = reading.expect("it is read");
+        let reading = slow.writer();
         host.tell(&[
             &format!("DEVPATH={PLACE}"),
             "ACTION=add",

@@ -1,6 +1,7 @@
 //! Services that put themselves into the background: who their main process is, and that nobody else is taken for it.
 
 use coracle_system_tests::dead::Dead;
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::{manager, waiting, with_units};
 use rustix::process::{Pid, Signal};
 use testkit::Instance;
@@ -259,11 +260,7 @@ fn a_main_process_hands_over_while_there_is_no_manager() {
 #[test]
 fn a_manager_that_dies_while_commands_of_the_start_run_loses_nothing() {
     with_units(&[], |coracle| {
-        let gates = ["one", "two"].map(|name| coracle.folder().join(name));
-        for gate in &gates {
-            let made = std::process::Command::new("mkfifo").arg(gate).status();
-            assert!(made.expect("mkfifo runs").success());
-        }
+        let gates = ["one", "two"].map(|name| Gate::at(coracle.folder().join(name)));
         unit(
             coracle,
             "a.service",
@@ -275,7 +272,7 @@ fn a_manager_that_dies_while_commands_of_the_start_run_loses_nothing() {
             waiting::eventually(phase, in_phase);
             manager::kill(coracle.process("ManagerPID"));
             waiting::eventually("the next manager", in_phase);
-            std::fs::write(gate, "go\n").expect("the command goes on");
+            gate.open();
         }
         waiting::state(coracle, "a.service", "active");
         let number = number_in(&coracle.folder().join("pid"));

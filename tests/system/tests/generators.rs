@@ -1,11 +1,11 @@
 //! Generators: what they write is there before any unit is read, and one that fails is told and stops nothing.
 
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::{manager, waiting};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use testkit::Instance;
 
 /// Not below /tmp: there generators have no file system of their own for temporary files.
@@ -109,9 +109,7 @@ fn a_generator_writes_nowhere_else_and_one_that_fails_stops_nothing() {
 #[test]
 fn a_reload_that_waits_for_generators_outlives_the_manager() {
     with_units(&[], |coracle| {
-        let gate = coracle.folder().join("gate");
-        let made = Command::new("mkfifo").arg(&gate).status();
-        assert!(made.expect("mkfifo").success());
+        let gate = Gate::at(coracle.folder().join("gate"));
         // A reload does not start an instance.
         assert_eq!(coracle.property("made.service", "LoadState"), "not-found");
         // The client that comes back may be late: the next run must not wait again.
@@ -119,7 +117,7 @@ fn a_reload_that_waits_for_generators_outlives_the_manager() {
         let waits = format!(
             "test -e {} || read line <{}",
             open.display(),
-            gate.display()
+            gate.path().display()
         );
         generator(
             coracle,
@@ -135,7 +133,7 @@ fn a_reload_that_waits_for_generators_outlives_the_manager() {
             manager::kill(coracle.process("ManagerPID"));
             fs::write(&open, "").expect("a file");
             // Also where nobody is there to read, as it was open before anybody looked.
-            let mut gate = File::options().read(true).write(true).open(&gate);
+            let mut gate = File::options().read(true).write(true).open(gate.path());
             let gate = gate.as_mut().expect("the gate");
             gate.write_all(b"\n").expect("room for a line");
             let reloaded = reload.join().expect("it ends");

@@ -2,9 +2,9 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use coracle_system_tests::first::First;
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::manager::lives;
 use coracle_system_tests::{manager, waiting, with_units};
 use rustix::process::{Pid, Signal};
@@ -31,7 +31,7 @@ fn services_outlive_a_killed_keeper_and_the_next_one_says_what_is_known_and_what
         coracle.ok(&["start", "a", "b", "user", "listens.socket"]);
         let services = ["a.service", "b.service", "user.service"];
         let mains = services.map(|unit| coracle.property(unit, "MainPID"));
-        manager::kill(coracle.process("KeeperPID"));
+        manager::kill_keeper(coracle);
         assert!(mains.iter().all(|pid| lives(pid)));
         let alone = coracle.coracle(&["--no-autostart", "status", "a"]);
         assert_ne!(alone.status, 0, "{alone:?}");
@@ -64,7 +64,7 @@ fn a_service_that_outlives_its_keeper_is_heard_by_the_next_one() {
         coracle.unit("speaker.service", &unit);
         coracle.ok(&["start", "speaker"]);
         let main = coracle.property("speaker.service", "MainPID");
-        manager::kill(coracle.process("KeeperPID"));
+        manager::kill_keeper(coracle);
         let api = coracle.folder().join("run/api");
         waiting::eventually("the end of its manager", || UnixStream::connect(&api).err());
         assert_eq!(coracle.property("speaker.service", "MainPID"), main);
@@ -175,13 +175,9 @@ fn wanted_at_the_end(coracle: &Instance, name: &str, lines: &str, order: &Path, 
 fn an_end_goes_on_by_its_target_after_the_managers_death() {
     testkit::require_root();
     let coracle = Instance::new();
-    let (order, gate) = (
-        coracle.folder().join("order"),
-        coracle.folder().join("gate"),
-    );
-    let made = Command::new("mkfifo").arg(&gate).status();
-    assert!(made.expect("mkfifo").success());
-    let waits = format!("cat {}; ", gate.display());
+    let order = coracle.folder().join("order");
+    let gate = Gate::at(coracle.folder().join("gate"));
+    let waits = format!("cat {}; ", gate.path().display());
     let lines = "DefaultDependencies=no";
     wanted_at_the_end(&coracle, "farewell", lines, &order, &waits);
     let mut first = First::start(&coracle);
@@ -190,7 +186,7 @@ fn an_end_goes_on_by_its_target_after_the_managers_death() {
     let state = coracle.coracle(&["is-system-running"]);
     assert_eq!(state.stdout.trim(), "stopping", "{state:?}");
     manager::kill(manager::of(first.keeper));
-    std::fs::write(&gate, "").expect("somebody waits at the gate");
+    gate.open();
     let status = first.unshare.wait().expect("its end");
     assert!(status.success(), "{status}");
     let ended = std::fs::read_to_string(&order).expect("what ran");

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::{manager, waiting, with_units};
 use testkit::Instance;
 
@@ -400,22 +401,20 @@ fn a_follower_waits_for_a_log_that_is_not_there_yet() {
 #[test]
 fn a_damaged_file_costs_what_is_damaged_and_is_told() {
     with_units(&[], |coracle| {
-        let gate = |number: usize| coracle.folder().join(format!("gate{number}"));
-        let gates = (1..=6).map(gate);
-        let made = std::process::Command::new("mkfifo").args(gates).status();
-        assert!(made.expect("mkfifo runs").success());
+        let gates = [1, 2, 3, 4, 5, 6]
+            .map(|number| Gate::at(coracle.folder().join(format!("gate{number}"))));
         let waits = format!("read x < {}/gate$i", coracle.folder().display());
         let text = format!("for i in 1 2 3 4 5 6; do echo line $i; {waits}; done");
         coracle.unit("a.service", &script(&text, ""));
         // Each line is written before the next one is said: they are no block together.
         let one_by_one = |before: usize| {
             coracle.ok(&["start", "--no-block", "a"]);
-            for number in 1..=6 {
+            for (said_before, gate) in gates.iter().enumerate() {
                 waiting::lines(coracle, "a.service", |lines| {
                     let said = lines.iter().filter(|line| line.starts_with("line "));
-                    said.count() >= before + number
+                    said.count() > before + said_before
                 });
-                fs::write(gate(number), "go\n").expect("it goes on");
+                gate.open();
             }
             waiting::state(coracle, "a.service", "inactive");
         };

@@ -1,13 +1,11 @@
 //! What `coracle shell` carries into a sandbox whose processes may take hold of all that it starts: nothing of its caller's.
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::terminal::pair as terminal;
 use coracle_system_tests::{manager, with_units};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use testkit::Instance;
 
@@ -51,12 +49,11 @@ fn a_shell_enters_a_service_that_shares_all_namespaces_with_the_host() {
 }
 
 /// A service whose executor waits, when nothing of the sandbox is there yet, until somebody writes to its input.
-fn unfinished(coracle: &Instance) -> PathBuf {
-    let input = coracle.folder().join("input");
-    mknodat(CWD, &input, FileType::Fifo, Mode::RWXU, 0).expect("a pipe with a name");
+fn unfinished(coracle: &Instance) -> Gate {
+    let input = Gate::at(coracle.folder().join("input"));
     let unit = format!(
         "[Service]\nPrivateNetwork=yes\nStandardInput=file:{}\nExecStart=/bin/sleep infinity\n",
-        input.display()
+        input.path().display()
     );
     coracle.unit("unfinished.service", &unit);
     coracle.ok(&["start", "unfinished"]);
@@ -84,7 +81,7 @@ fn a_shell_waits_until_the_sandbox_is_made_and_the_manager_does_not_wait() {
     with_units(&[], |coracle| {
         let input = unfinished(coracle);
         let waiting = shell_that_waits(coracle);
-        let _writer = File::options().write(true).open(&input).expect("the pipe");
+        let _writer = input.writer();
         let output = waiting.wait_with_output().expect("it ends");
         let main = coracle.property("unfinished.service", "MainPID");
         let network = std::fs::read_link(format!("/proc/{main}/ns/net")).expect("its namespace");

@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
+use coracle_system_tests::gate::Gate;
 use coracle_system_tests::stage::control_groups;
 use coracle_system_tests::{manager, waiting, with_units};
 use rustix::process::{Pid, Signal, kill_process};
@@ -204,9 +205,7 @@ fn who_asked_for_a_restart_if_it_runs_waits_for_its_end_over_the_managers_death(
     let unit = "[Service]\nExecStart=/bin/sleep 1000\nExecStop=/bin/sh -c 'read line <@DIR@/go'\n";
     with_units(&[], |coracle| {
         let folder = coracle.folder().display().to_string();
-        let go = format!("{folder}/go");
-        let made = Command::new("mkfifo").arg(&go).status();
-        assert!(made.expect("mkfifo starts").success());
+        let gate = Gate::at(coracle.folder().join("go"));
         coracle.unit("slow.service", &unit.replace("@DIR@", &folder));
         for word in ["try-restart", "restart"] {
             coracle.ok(&["start", "slow"]);
@@ -231,7 +230,7 @@ fn who_asked_for_a_restart_if_it_runs_waits_for_its_end_over_the_managers_death(
                 still.is_none(),
                 "{word} ended before it was done: {still:?}"
             );
-            std::fs::write(&go, "\n").expect("a reader");
+            gate.open();
             assert!(asked.wait().expect("its end").success(), "{word}");
             let after = coracle.property("slow.service", "MainPID");
             assert!(
@@ -240,7 +239,7 @@ fn who_asked_for_a_restart_if_it_runs_waits_for_its_end_over_the_managers_death(
                 coracle.ok(&["status", "slow"])
             );
             let stop = coracle.command(&["stop", "slow"]).spawn();
-            std::fs::write(&go, "\n").expect("a reader");
+            gate.open();
             assert!(stop.expect("it starts").wait().expect("its end").success());
         }
     });
