@@ -2,6 +2,7 @@
 
 pub mod attack;
 pub mod attacks;
+pub mod channel;
 pub mod combinations;
 pub mod cut;
 pub mod dead;
@@ -24,6 +25,8 @@ pub mod terminal;
 pub mod typed;
 pub mod waiting;
 
+use std::path::Path;
+
 use testkit::Instance;
 
 /// Gives `work` an instance with these units, and ends it, which proves that it leaves nothing.
@@ -31,8 +34,16 @@ use testkit::Instance;
 /// # Panics
 /// When something was left behind.
 pub fn with_units(units: &[(&str, &str)], work: impl FnOnce(&Instance)) {
+    with_units_below(&std::env::temp_dir(), units, work);
+}
+
+/// The same with an instance whose folder is in this one.
+///
+/// # Panics
+/// When something was left behind.
+pub fn with_units_below(place: &Path, units: &[(&str, &str)], work: impl FnOnce(&Instance)) {
     testkit::require_root();
-    let instance = Instance::new();
+    let instance = Instance::below(place);
     for (name, text) in units {
         instance.unit(name, text);
     }

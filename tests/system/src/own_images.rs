@@ -8,6 +8,7 @@ use image::discoverable::{self, Purpose};
 use image::gpt::{self, Planned};
 use image::guid::Guid;
 use tempfile::TempDir;
+use testkit::{Finished, Instance};
 
 use crate::images::furnish;
 
@@ -174,3 +175,33 @@ pub fn run(program: &str, arguments: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {said}");
 }
+
+/// Runs a script in a service with these lines.
+///
+/// # Panics
+/// When the command does not start.
+#[must_use]
+pub fn script_in(coracle: &Instance, lines: &[&str], script: &str) -> Finished {
+    let mut words = vec!["run", "--pipe", "--wait", "--collect", "--quiet"];
+    words.extend(lines.iter().flat_map(|line| ["-p", *line]));
+    words.extend(["/usr/bin/dash", "-c", script]);
+    coracle.coracle(&words)
+}
+
+/// What it says on its own standard output, or why it is refused.
+///
+/// # Panics
+/// When the command does not start.
+#[must_use]
+pub fn see(coracle: &Instance, lines: &[&str], script: &str) -> String {
+    let said = script_in(coracle, lines, script);
+    let text = if said.stdout.trim().is_empty() {
+        said.stderr
+    } else {
+        said.stdout
+    };
+    text.trim().to_owned()
+}
+
+/// What the tests ask first: a word of the tree.
+pub const WORD: &str = "read -r word < /word; echo $word";

@@ -22,3 +22,31 @@ pub fn check(coracle: &Instance, arguments: &[&str], status: i32, words: &[&str]
     }
     done
 }
+
+/// Runs a command and checks its exit status, and that it says these phrases on whichever stream.
+///
+/// # Panics
+/// When it is not so.
+#[track_caller]
+pub fn says(coracle: &Instance, words: &[&str], status: i32, phrases: &[&str]) -> Finished {
+    let done = coracle.coracle(words);
+    assert_eq!(done.status, status, "{words:?}: {done:#?}");
+    for phrase in phrases {
+        let both = [done.stdout.as_str(), done.stderr.as_str()].concat();
+        assert!(
+            both.contains(phrase),
+            "{words:?}: no {phrase:?} in {done:#?}"
+        );
+    }
+    done
+}
+
+/// `coracle list` with these words before it, as JSON.
+///
+/// # Panics
+/// When it fails.
+#[track_caller]
+#[must_use]
+pub fn list(coracle: &Instance, more: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&coracle.ok(&[more, &["list", "--json"]].concat())).expect("JSON")
+}

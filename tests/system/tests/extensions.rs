@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use coracle_system_tests::images::{By, Workshop, with_workshop};
-use coracle_system_tests::own_images::Shop;
+use coracle_system_tests::images::{BOAT, By, Workshop, with_workshop};
+use coracle_system_tests::own_images::{Shop, script_in};
 use coracle_system_tests::refusal::refused;
+use coracle_system_tests::typed::{list, says};
 use coracle_system_tests::{waiting, with_units};
 use testkit::Instance;
 
@@ -18,13 +19,35 @@ fn bringing(
     units: &[(&str, &str)],
 ) -> String {
     let name = image::extension::name_of(file);
+    let brought = format!("usr/share/brought/{name}");
+    let files = [(brought.as_str(), "there\n")];
+    made(
+        coracle,
+        (workshop, By::Trusted),
+        file,
+        release,
+        units,
+        &files,
+    )
+}
+
+/// An extension with these files, too, by this maker.
+fn made(
+    coracle: &Instance,
+    (workshop, by): (&Workshop<'_>, By),
+    file: &str,
+    release: &str,
+    units: &[(&str, &str)],
+    files: &[(&str, &str)],
+) -> String {
+    let name = image::extension::name_of(file);
     let path = format!("usr/lib/extension-release.d/extension-release.{name}");
-    let image = workshop.tree("ID=boat\n", By::Trusted, units, |root| {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, release).expect("a file");
-        fs::create_dir_all(root.join("usr/share/brought")).expect("a folder");
-        fs::write(root.join("usr/share/brought").join(name), "there\n").expect("a file");
+    let image = workshop.tree("ID=boat\n", by, units, |root| {
+        for (path, text) in [&[(path.as_str(), release)], files].concat() {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
         for program in ["dash", "sleep"] {
             let program = Path::new("usr/bin").join(program);
             fs::create_dir_all(root.join("usr/bin")).expect("a folder");
@@ -194,10 +217,7 @@ fn an_extension_for_something_else_is_refused_where_it_is_attached() {
 /// What a service with these lines says of the files that extensions of configuration bring.
 fn configured(coracle: &Instance, lines: &[&str]) -> String {
     const LOOK: &str = "for p in /etc/word /etc/more; do if read -r w < $p; then echo $w; fi; done 2>/dev/null; echo end";
-    let mut words = vec!["run", "--pipe", "--wait", "--collect", "--quiet"];
-    words.extend(lines.iter().flat_map(|line| ["-p", *line]));
-    words.extend(["/usr/bin/dash", "-c", LOOK]);
-    let said = coracle.coracle(&words);
+    let said = script_in(coracle, lines, LOOK);
     format!("{}{}", said.stdout, said.stderr)
 }
 
@@ -282,5 +302,100 @@ fn images_and_directories_of_configuration_lie_over_etc_of_the_system_that_they_
                 assert!(said.contains("it is no extension named renamed"), "{said}");
             }
         }
+    });
+}
+
+/// Says what an extension brings.
+const READS: &str = "[Service]\nType=oneshot\nExecStart=/usr/bin/dash -c 'read word </usr/share/oar/word; echo saw $word'\n";
+
+/// An extension `oar` with this word, by this maker, under this file's name.
+fn extension(
+    coracle: &Instance,
+    workshop: &Workshop<'_>,
+    by: By,
+    word: &str,
+    file: &str,
+) -> String {
+    let word = format!("{word}\n");
+    let files = [("usr/share/oar/word", word.as_str())];
+    let units = [("oar.service", BOAT)];
+    made(coracle, (workshop, by), file, "ID=_any\n", &units, &files)
+}
+
+#[test]
+fn extensions_lie_over_a_portable_come_in_like_it_and_stay_over_versions() {
+    with_workshop(|coracle, workshop| {
+        let version =
+            |number| workshop.image("boat", number, By::Trusted, &[("boat.service", READS)]);
+        let image = version("1");
+        let unknown = extension(coracle, workshop, By::Unknown, "stranger", "oar_0.psi");
+        let known = extension(coracle, workshop, By::Trusted, "wood", "oar_1.raw");
+        let said = || {
+            let before = coracle.ok(&["logs", "boat.service"]).len();
+            coracle.ok(&["start", "boat.service"]);
+            waiting::eventually("what it saw", || {
+                let said = coracle.ok(&["logs", "boat.service"]).split_off(before);
+                (!said.is_empty()).then_some(said)
+            })
+        };
+        refused(
+            coracle,
+            &[&image, "--extension", &unknown],
+            &["oar_0.psi", "not trusted"],
+        );
+        refused(
+            coracle,
+            &[&image, "--extension", "./nowhere.raw"],
+            &["no extension ./nowhere.raw"],
+        );
+        refused(
+            coracle,
+            &[&image, "--extension", &known, "--extension", &known],
+            &["two extensions are called oar_1.raw"],
+        );
+        coracle.ok(&["attach", &image, "--extension", &known]);
+        // It is the store's: what happens to the file changes nothing.
+        fs::remove_file(&known).expect("the file is removed");
+        assert!(said().contains("saw wood"));
+        says(
+            coracle,
+            &["status", "boat"],
+            3,
+            &["Extended by: oar_1.raw (signed by \"Trusted Maker\")"],
+        );
+        assert_eq!(list(coracle, &[])[0]["extensions"][0], "oar_1.raw");
+        coracle.ok(&["reattach", &version("2")]);
+        assert!(said().contains("saw wood"));
+        coracle.ok(&["configure", "boat", "--env", "A=b"]);
+        assert!(said().contains("saw wood"));
+        let newer = extension(coracle, workshop, By::Trusted, "steel", "oar_2.raw");
+        coracle.ok(&["reattach", "boat", "--extension", &newer]);
+        assert!(said().contains("saw steel"));
+        let links = fs::read_dir(coracle.folder().join("state/portables/boat/extensions"));
+        assert_eq!(links.expect("links").count(), 1);
+        // What extends it is revoked, and with it all that it extends.
+        let digest: serde_json::Value =
+            serde_json::from_str(&coracle.ok(&["inspect", &newer, "--json"])).expect("JSON");
+        let digest = format!("sha256:{}", digest["digest"].as_str().expect("a digest"));
+        coracle.ok(&["trust", "revoke", &digest]);
+        says(
+            coracle,
+            &["start", "boat.service"],
+            1,
+            &["an image that extends it was revoked"],
+        );
+        coracle.ok(&["trust", "restore", &digest]);
+        // A plain attach has only what it names.
+        coracle.ok(&["attach", "boat"]);
+        assert!(!said().contains("saw steel"));
+        let store = fs::read_dir(coracle.folder().join("state/store")).expect("the store");
+        let images = store
+            .flatten()
+            .filter(|entry| entry.path().extension().is_none());
+        assert_eq!(
+            images.count(),
+            3,
+            "two versions, and the folder of transfers"
+        );
     });
 }

@@ -1,7 +1,7 @@
 //! Generators: what they write is there before any unit is read, and one that fails is told and stops nothing.
 
 use coracle_system_tests::gate::Gate;
-use coracle_system_tests::{manager, waiting};
+use coracle_system_tests::{manager, waiting, with_units_below};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -10,13 +10,7 @@ use testkit::Instance;
 
 /// Not below /tmp: there generators have no file system of their own for temporary files.
 fn with_units(units: &[(&str, &str)], work: impl FnOnce(&Instance)) {
-    testkit::require_root();
-    let instance = Instance::below(Path::new("/run"));
-    for (name, text) in units {
-        instance.unit(name, text);
-    }
-    work(&instance);
-    instance.stop();
+    with_units_below(Path::new("/run"), units, work);
 }
 
 fn generator(coracle: &Instance, name: &str, script: &str) {

@@ -7,22 +7,9 @@ use coracle_system_tests::images::{BOAT, By, Workshop, with_workshop};
 use coracle_system_tests::manager::reboot;
 use coracle_system_tests::own_images::Shop;
 use coracle_system_tests::refusal::refused;
+use coracle_system_tests::typed::{list, says};
 use coracle_system_tests::waiting;
-use testkit::{Finished, Instance};
-
-#[track_caller]
-fn says(coracle: &Instance, words: &[&str], status: i32, phrases: &[&str]) -> Finished {
-    let done = coracle.coracle(words);
-    assert_eq!(done.status, status, "{words:?}: {done:#?}");
-    for phrase in phrases {
-        let both = [done.stdout.as_str(), done.stderr.as_str()].concat();
-        assert!(
-            both.contains(phrase),
-            "{words:?}: no {phrase:?} in {done:#?}"
-        );
-    }
-    done
-}
+use testkit::Instance;
 
 /// `is-attached` says this word, with this status.
 #[track_caller]
@@ -37,10 +24,6 @@ fn is(coracle: &Instance, name: &str, word: &str, status: i32) {
 
 fn active(coracle: &Instance, unit: &str) -> String {
     coracle.property(unit, "ActiveState")
-}
-
-fn list(coracle: &Instance, more: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&coracle.ok(&[more, &["list", "--json"]].concat())).expect("JSON")
 }
 
 #[test]
@@ -525,118 +508,6 @@ fn inspect_shows_a_portable_by_its_name_and_prints_its_files() {
             &["inspect", "nowhere"],
             1,
             &["no portable \"nowhere\"", "Hint:"],
-        );
-    });
-}
-
-/// Says what an extension brings.
-const READS: &str = "[Service]\nType=oneshot\nExecStart=/usr/bin/dash -c 'read word </usr/share/oar/word; echo saw $word'\n";
-
-/// An extension `oar` with this word, by this maker, under this file's name.
-fn extension(
-    coracle: &Instance,
-    workshop: &Workshop<'_>,
-    by: By,
-    word: &str,
-    file: &str,
-) -> String {
-    let release = "usr/lib/extension-release.d/extension-release.oar";
-    let image = workshop.tree("ID=oar\n", by, &[("oar.service", BOAT)], |root| {
-        for (path, text) in [(release, "ID=_any\n"), ("usr/share/oar/word", word)] {
-            let path = root.join(path);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            fs::write(path, format!("{text}\n")).expect("a file");
-        }
-        for program in ["dash", "sleep"] {
-            fs::create_dir_all(root.join("usr/bin")).expect("a folder");
-            fs::copy(
-                Path::new("/usr/bin").join(program),
-                root.join("usr/bin").join(program),
-            )
-            .expect("a program");
-        }
-    });
-    let place = coracle.folder().join("extensions");
-    fs::create_dir_all(&place).expect("a folder");
-    let copy = place.join(file);
-    fs::copy(image, &copy).expect("a copy");
-    copy.display().to_string()
-}
-
-#[test]
-fn extensions_lie_over_a_portable_come_in_like_it_and_stay_over_versions() {
-    with_workshop(|coracle, workshop| {
-        let version =
-            |number| workshop.image("boat", number, By::Trusted, &[("boat.service", READS)]);
-        let image = version("1");
-        let unknown = extension(coracle, workshop, By::Unknown, "stranger", "oar_0.psi");
-        let known = extension(coracle, workshop, By::Trusted, "wood", "oar_1.raw");
-        let said = || {
-            let before = coracle.ok(&["logs", "boat.service"]).len();
-            coracle.ok(&["start", "boat.service"]);
-            waiting::eventually("what it saw", || {
-                let said = coracle.ok(&["logs", "boat.service"]).split_off(before);
-                (!said.is_empty()).then_some(said)
-            })
-        };
-        refused(
-            coracle,
-            &[&image, "--extension", &unknown],
-            &["oar_0.psi", "not trusted"],
-        );
-        refused(
-            coracle,
-            &[&image, "--extension", "./nowhere.raw"],
-            &["no extension ./nowhere.raw"],
-        );
-        refused(
-            coracle,
-            &[&image, "--extension", &known, "--extension", &known],
-            &["two extensions are called oar_1.raw"],
-        );
-        coracle.ok(&["attach", &image, "--extension", &known]);
-        // It is the store's: what happens to the file changes nothing.
-        fs::remove_file(&known).expect("the file is removed");
-        assert!(said().contains("saw wood"));
-        says(
-            coracle,
-            &["status", "boat"],
-            3,
-            &["Extended by: oar_1.raw (signed by \"Trusted Maker\")"],
-        );
-        assert_eq!(list(coracle, &[])[0]["extensions"][0], "oar_1.raw");
-        coracle.ok(&["reattach", &version("2")]);
-        assert!(said().contains("saw wood"));
-        coracle.ok(&["configure", "boat", "--env", "A=b"]);
-        assert!(said().contains("saw wood"));
-        let newer = extension(coracle, workshop, By::Trusted, "steel", "oar_2.raw");
-        coracle.ok(&["reattach", "boat", "--extension", &newer]);
-        assert!(said().contains("saw steel"));
-        let links = fs::read_dir(coracle.folder().join("state/portables/boat/extensions"));
-        assert_eq!(links.expect("links").count(), 1);
-        // What extends it is revoked, and with it all that it extends.
-        let digest: serde_json::Value =
-            serde_json::from_str(&coracle.ok(&["inspect", &newer, "--json"])).expect("JSON");
-        let digest = format!("sha256:{}", digest["digest"].as_str().expect("a digest"));
-        coracle.ok(&["trust", "revoke", &digest]);
-        says(
-            coracle,
-            &["start", "boat.service"],
-            1,
-            &["an image that extends it was revoked"],
-        );
-        coracle.ok(&["trust", "restore", &digest]);
-        // A plain attach has only what it names.
-        coracle.ok(&["attach", "boat"]);
-        assert!(!said().contains("saw steel"));
-        let store = fs::read_dir(coracle.folder().join("state/store")).expect("the store");
-        let images = store
-            .flatten()
-            .filter(|entry| entry.path().extension().is_none());
-        assert_eq!(
-            images.count(),
-            3,
-            "two versions, and the folder of transfers"
         );
     });
 }
