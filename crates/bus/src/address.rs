@@ -35,10 +35,7 @@ fn unescape(value: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut plain) = (value.bytes(), Vec::new());
     while let Some(byte) = bytes.next() {
         let byte = match byte {
-            b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
+            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
             byte => byte,
         };
         if byte == 0 {
@@ -47,6 +44,10 @@ fn unescape(value: &str) -> Option<Vec<u8>> {
         plain.push(byte);
     }
     (!plain.is_empty()).then_some(plain)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    u8::try_from(char::from(byte).to_digit(16)?).ok()
 }
 
 #[cfg(test)]
@@ -71,6 +72,7 @@ mod tests {
             "unix:path=/%0",
             "unix:path=/%00",
             "unix:path=/%é",
+            "unix:path=/%+f",
         ] {
             assert_eq!(address(none), None, "{none}");
         }

@@ -187,10 +187,11 @@ pub fn device(unit: &Unit) -> Option<(String, Bound)> {
     }
     let options = unit.get(&key::MOUNT_OPTIONS).map(String::as_str);
     let said = options.unwrap_or_default().split(',');
-    let mut said = said.filter_map(|option| option.strip_prefix(DEVICE_BOUND));
-    let bound = match said.next_back().map(|rest| rest.strip_prefix('=')) {
+    let is_named = |(name, _): &(&str, &str)| *name == DEVICE_BOUND;
+    let mut said = said.map(|option| option.split_once('=').unwrap_or((option, "")));
+    let bound = match said.rfind(is_named) {
         None => Bound::Unsaid,
-        Some(value) => match value.and_then(parse_bool) {
+        Some((_, value)) => match parse_bool(value) {
             Some(false) => Bound::No,
             Some(true) | None => Bound::Yes,
         },
@@ -480,7 +481,9 @@ mod tests {
             unit.set(&key::MOUNT_OPTIONS, options.to_owned());
             device(&unit).map(|(_, bound)| bound)
         };
-        assert_eq!(of("noatime"), Some(Bound::Unsaid));
+        for unsaid in ["noatime", "x-systemd.device-boundless=no"] {
+            assert_eq!(of(unsaid), Some(Bound::Unsaid), "{unsaid}");
+        }
         for yes in ["", "=yes", "=1", "=maybe", "=no,x-systemd.device-bound"] {
             assert_eq!(
                 of(&format!("{DEVICE_BOUND}{yes}")),
