@@ -106,14 +106,16 @@ fn tell_with_head(state: &State<'_>, failure: Failure, program: &CStr) -> i32 {
     let message = message
         .get(..RECORD_BYTES + bytes.len())
         .unwrap_or_default();
-    match kernel::message::send(&state.report, message, &[]) {
-        Ok(_) | Err(_) => i32::from(failure.exit_status),
-    }
+    send(&state.report, failure, message)
+}
+
+fn tell(report: impl AsFd, failure: Failure) -> i32 {
+    send(report, failure, &Report::Failure(failure).encode())
 }
 
 /// The manager may be gone; the exit status tells the kind of step in any case.
-fn tell(report: impl AsFd, failure: Failure) -> i32 {
-    match kernel::message::send(report, &Report::Failure(failure).encode(), &[]) {
+fn send(report: impl AsFd, failure: Failure, message: &[u8]) -> i32 {
+    match kernel::message::send(report, message, &[]) {
         Ok(_) | Err(_) => i32::from(failure.exit_status),
     }
 }

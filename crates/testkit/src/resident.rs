@@ -48,12 +48,15 @@ fn of_process(role: &str, pid: &str, folder: &Path) -> Vec<String> {
         .collect()
 }
 
+fn number_of_socket(target: &str) -> Option<&str> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')
+}
+
 /// The socket on which udev is heard is made with the first device unit, and stays.
 fn is_of_udev(pid: &str, target: &str) -> bool {
     /// NETLINK_KOBJECT_UEVENT.
     const UEVENTS: &str = "15";
-    let number = target.strip_prefix("socket:[");
-    let Some(number) = number.and_then(|number| number.strip_suffix(']')) else {
+    let Some(number) = number_of_socket(target) else {
         return false;
     };
     let sockets = fs::read_to_string(format!("/proc/{pid}/net/netlink")).unwrap_or_default();
@@ -65,8 +68,7 @@ fn is_of_udev(pid: &str, target: &str) -> bool {
 
 /// The socket on which dynamic users are looked up is made with the first of them, and stays.
 fn is_of_users(target: &str) -> bool {
-    let number = target.strip_prefix("socket:[");
-    let Some(number) = number.and_then(|number| number.strip_suffix(']')) else {
+    let Some(number) = number_of_socket(target) else {
         return false;
     };
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
@@ -79,8 +81,7 @@ fn is_of_users(target: &str) -> bool {
 /// Is it as the sockets in which things made ahead lie?
 fn is_made_ahead(target: &str) -> bool {
     const DATAGRAMS: &str = "0002";
-    let number = target.strip_prefix("socket:[");
-    let Some(number) = number.and_then(|number| number.strip_suffix(']')) else {
+    let Some(number) = number_of_socket(target) else {
         return false;
     };
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();

@@ -14,10 +14,9 @@ impl Engine {
         }
         let Some(run) = self.run_mut(id) else { return };
         let was_named = std::mem::replace(&mut run.named, is_owned);
+        let (phase, has_main) = (run.phase, run.has_main());
         let unit = self.name(id);
         let cause = Cause::BusName { unit, is_owned };
-        let Some(run) = self.run(id) else { return };
-        let (phase, has_main) = (run.phase, run.has_main());
         match phase {
             // Only a loss counts: that nobody has it may have been said before this run had it.
             Phase::Running if was_named && !is_owned => {
