@@ -343,16 +343,9 @@ impl Upgrade {
             }));
         }
         let drain = Drain::of(self.drain.as_deref())?;
-        if renew(context, name, ran, Some(open), Some(drain))? == 0 {
-            return proof::watch(context, &kept, Duration::from_secs(self.healthy_for.into()));
-        }
-        let now = proof::status(context, &kept)?;
-        let trouble = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
-        Ok(Some(trouble.unwrap_or_else(|| Trouble {
-            unit: kept.first().cloned().unwrap_or_default(),
-            why: "it did not come up".to_owned(),
-            has_failed: false,
-        })))
+        let status = renew(context, name, ran, Some(open), Some(drain))?;
+        let span = Duration::from_secs(self.healthy_for.into());
+        proof::prove(context, name, &kept, status, span)
     }
 
     fn tidy(&self, context: &Context, name: &str) -> Result<()> {

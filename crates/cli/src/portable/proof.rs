@@ -15,6 +15,7 @@ use wire::methods::{Monitor, Status};
 use wire::{HealthStatus, MonitorRequest, NamesRequest, UnitStatus};
 
 use crate::context::Context;
+use crate::terminal::plain;
 
 /// What is wrong.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,15 +31,35 @@ pub(crate) struct Trouble {
 /// How long it is waited on when the time is over and a service has not answered its last probe well: until it has, or is unhealthy.
 const VERDICT: Duration = Duration::from_secs(1);
 
-/// Watches units for a time; says what is wrong as soon as something is.
+/// What is wrong with units that were asked to start, if anything is: where all came up they have to work for a time, too.
 ///
 /// # Errors
 /// When no manager can be asked.
-pub(crate) fn watch(
+pub(crate) fn prove(
     context: &Context,
+    name: &str,
     units: &[String],
+    status: u8,
     span: Duration,
 ) -> Result<Option<Trouble>> {
+    if status == 0 {
+        if !span.is_zero() {
+            let (name, span_s) = (plain(name), span.as_secs());
+            context.narrate(&format!("{name} has to work for {span_s} s"));
+        }
+        return watch(context, units, span);
+    }
+    let now = self::status(context, units)?;
+    let found = now.iter().find_map(|unit| trouble(unit, u32::MAX));
+    Ok(Some(found.unwrap_or_else(|| Trouble {
+        unit: units.first().cloned().unwrap_or_default(),
+        why: format!("{} did not come up", units.join(", ")),
+        has_failed: false,
+    })))
+}
+
+/// Watches units for a time; says what is wrong as soon as something is.
+fn watch(context: &Context, units: &[String], span: Duration) -> Result<Option<Trouble>> {
     let until = Instant::now() + span;
     let before = status(context, units)?;
     if let Some(trouble) = before.iter().find_map(|unit| trouble(unit, u32::MAX)) {

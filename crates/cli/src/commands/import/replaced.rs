@@ -181,20 +181,9 @@ impl Import {
         if units.is_empty() {
             return Ok(None);
         }
-        if start(context, &units)? == 0 {
-            return proof::watch(
-                context,
-                &units,
-                Duration::from_secs(self.healthy_for.into()),
-            );
-        }
-        let now = proof::status(context, &units)?;
-        let trouble = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
-        Ok(Some(trouble.unwrap_or_else(|| Trouble {
-            unit: units.first().cloned().unwrap_or_default(),
-            why: "it did not come up".to_owned(),
-            has_failed: false,
-        })))
+        let status = start(context, &units)?;
+        let span = Duration::from_secs(self.healthy_for.into());
+        proof::prove(context, name, &units, status, span)
     }
 }
 
