@@ -174,6 +174,14 @@ pub(crate) fn ask(question: &str) -> Result<bool> {
     ))
 }
 
+/// So many directories, as people say it.
+pub(crate) fn directories(count: usize) -> String {
+    match count {
+        1 => "1 directory".to_owned(),
+        count => format!("{count} directories"),
+    }
+}
+
 /// A size in bytes, as people read it.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: &[(&str, u64)] = &[("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
@@ -192,6 +200,14 @@ mod tests {
         assert_eq!(
             plain("a\x1b[31mb\u{202e}c\nd"),
             "a\\u{1b}[31mb\\u{202e}c\nd"
+        );
+    }
+
+    #[test]
+    fn one_is_said_as_one() {
+        assert_eq!(
+            [0, 1, 2].map(directories),
+            ["0 directories", "1 directory", "2 directories"]
         );
     }
 

@@ -20,7 +20,7 @@ use crate::moving::put::{Planted, drop_in_path};
 use crate::portable::admit::Admitted;
 use crate::portable::purge::Purge;
 use crate::portable::{configure, existing_held, fetch, purge, reattach, records};
-use crate::terminal::{Paint, ask, can_ask, complain, one_line, plain, say};
+use crate::terminal::{Paint, ask, can_ask, complain, directories, one_line, plain, say};
 use crate::unit_files::{Root, UnitFiles};
 use crate::verbs::Run;
 
@@ -104,12 +104,12 @@ impl Run for Import {
             Purge::of(&name, !was_remembered).run(context)?;
             return Err(error);
         }
-        let count = arrived.manifest.directories.len();
         if !context.globals.quiet {
             say(&format!(
-                "imported {} {} with {count} directories",
+                "imported {} {} with {}",
                 plain(&name),
-                plain(&arrived.manifest.version)
+                plain(&arrived.manifest.version),
+                directories(arrived.manifest.directories.len())
             ));
         }
         if !self.now {

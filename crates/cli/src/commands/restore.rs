@@ -13,7 +13,7 @@ use crate::moving::places;
 use crate::moving::put::Planted;
 use crate::portable::listening::standing;
 use crate::portable::{Dynamic, existing, meant, none_here, purge};
-use crate::terminal::{plain, say};
+use crate::terminal::{directories, plain, say};
 use crate::verbs::Run;
 
 /// Options of `restore`.
@@ -82,10 +82,10 @@ impl Run for Restore {
                 format!("`coracle logs {name}` tells why"),
             ));
         }
-        let count = arrived.manifest.directories.len();
+        let count = directories(arrived.manifest.directories.len());
         planted.settle()?;
         if !context.globals.quiet {
-            say(&format!("restored {count} directories of {}", plain(&name)));
+            say(&format!("restored {count} of {}", plain(&name)));
         }
         Ok(0)
     }

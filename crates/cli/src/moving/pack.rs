@@ -16,7 +16,7 @@ use super::quiet::{self, Mode, Quiet};
 use super::sink::Sink;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::terminal::{Paint, complain, plain};
+use crate::terminal::{Paint, complain, directories, plain};
 use crate::unit_files::{Root, UnitFiles};
 
 /// A directory, by its public name, opened.
@@ -96,10 +96,10 @@ impl Packing<'_> {
         tell(&left_out);
         let to = if self.to == "-" { "" } else { self.to };
         context.narrate(&format!(
-            "{} {}: {} directories (services {word}){}{to}",
+            "{} {}: {} (services {word}){}{to}",
             plain(&self.portable.name),
             plain(&self.portable.current),
-            trees.len(),
+            directories(trees.len()),
             if to.is_empty() { "" } else { " → " },
         ));
         Ok(())

@@ -22,7 +22,7 @@ use crate::portable::proof::Trouble;
 use crate::portable::{
     current_units, existing, held_in_trial, proof, purge, reattach, records, referenced,
 };
-use crate::terminal::{Paint, complain, one_line, plain, say};
+use crate::terminal::{Paint, complain, directories, one_line, plain, say};
 
 /// What is here, as it was looked at.
 pub(super) struct Replaced {
@@ -131,11 +131,11 @@ impl Import {
         Store::open(&context.directories.state)?.collect(|| referenced(context))?;
         if !context.globals.quiet {
             say(&format!(
-                "{} {} → {} with {} directories",
+                "{} {} → {} with {}",
                 plain(name),
                 plain(&replaced.known.current),
                 plain(&version),
-                arrived.manifest.directories.len()
+                directories(arrived.manifest.directories.len())
             ));
         }
         Ok(0)
