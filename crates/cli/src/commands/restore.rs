@@ -63,15 +63,9 @@ impl Run for Restore {
         let again = standing(context, ran.clone())?;
         stop(context, &name, &ran)?;
         let exchanged = planted.exchange();
-        let status = match &exchanged {
-            Ok(()) => start(context, &again)?,
-            Err(_) => 0,
-        };
-        if let Err(error) = exchanged {
-            start(context, &again)?;
-            return Err(error);
-        }
-        if status != 0 {
+        let started = start(context, &again);
+        exchanged?;
+        if started? != 0 {
             jobs::stop(context, &again, &JobOptions::replacing())?;
             planted.turn_back()?;
             start(context, &again)?;
