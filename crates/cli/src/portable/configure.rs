@@ -60,6 +60,15 @@ impl Run for Configure {
             return show(context, &existing(context, &self.name)?);
         }
         let (held, mut portable) = existing_held(context, &self.name)?;
+        if let Some(why) = without_socket(&portable, &self.listen) {
+            let name = &portable.name;
+            return Err(hint(
+                why,
+                format!(
+                    "nothing was set; say it as its program takes it, such as `coracle configure {name} --env NAME=VALUE`: `coracle cat UNIT` shows what it runs"
+                ),
+            ));
+        }
         self.apply(&mut portable)?;
         check_texts(&portable.settings)?;
         check(&portable)?;
@@ -87,7 +96,25 @@ pub(crate) fn take_over(
     portable.settings.clone_from(settings);
     check(portable)?;
     tell_loosened(context, portable);
+    if let Some(why) = without_socket(portable, settings.get(LISTEN).map_or(&[], Vec::as_slice)) {
+        context.narrate(&format!("{} {why}", Paint::Yellow.on("warning:")));
+    }
     Ok(())
+}
+
+/// Addresses are those of socket units: says why where there is none, as nobody would listen there.
+fn without_socket(portable: &Portable, listen: &[String]) -> Option<String> {
+    let version = portable.versions.get(&portable.current);
+    let mut units = version.iter().flat_map(|version| &version.units);
+    let is_heard = listen.is_empty() || units.any(|unit| unit.ends_with(".socket"));
+    (!is_heard).then(|| {
+        format!(
+            "--listen={} has no effect: {} {} has no socket unit, and its services open their sockets themselves",
+            one_line(&listen.join(" --listen=")),
+            plain(&portable.name),
+            plain(&portable.current)
+        )
+    })
 }
 
 /// A value is one line: what is behind a line feed in one would be a directive that nobody has seen.
@@ -339,6 +366,29 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_needs_a_socket_unit_to_listen_at_it() {
+        let mut portable = Portable::new("boat".to_owned(), delivery::portables::Trust::Signed);
+        portable.current = "1".to_owned();
+        let mut why = |units: &[&str], listen: &[&str]| {
+            let units = units.iter().map(|unit| (*unit).to_owned()).collect();
+            let version = delivery::portables::Version {
+                units,
+                ..Default::default()
+            };
+            portable.versions.insert("1".to_owned(), version);
+            let listen: Vec<String> = listen.iter().map(|one| (*one).to_owned()).collect();
+            without_socket(&portable, &listen).unwrap_or_default()
+        };
+        assert_eq!(why(&["boat.service", "boat@.socket"], &["8080"]), "");
+        assert_eq!(why(&["boat.service"], &[]), "");
+        let told = why(&["boat.service"], &["80", "81"]);
+        assert!(
+            told.starts_with("--listen=80 --listen=81 has no effect: boat 1 has no socket unit"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn a_value_is_one_line_of_a_known_kind() {
