@@ -394,7 +394,7 @@ impl Start {
             name,
             review,
             portable,
-            ..
+            known,
         } = decision;
         let _until_recorded = admitted.keep(store)?;
         let _layers_until_recorded =
@@ -409,6 +409,7 @@ impl Start {
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         held.put(&portable)?;
         held.drop_other_links(&portable.extensions)?;
+        channel::tell_lost(context, known.as_ref(), &portable);
         if self.attach_only {
             // Whoever starts one of its units by name starts what was attached now. A start of the portable reads it anyway.
             crate::portable::purge::reload(context)?;

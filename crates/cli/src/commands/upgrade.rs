@@ -110,7 +110,7 @@ impl Run for Upgrade {
                 ));
                 continue;
             }
-            if !portable.origin.contains("://") {
+            if !channel::is_address(&portable.origin) {
                 continue;
             }
             // One that can't be upgraded does not keep the others from it.
@@ -164,24 +164,11 @@ impl Upgrade {
         store: &Store,
         portable: &Portable,
     ) -> Result<Option<(Source, Option<Seen>)>> {
-        let name = plain(&portable.name);
-        if !portable.origin.contains("://") {
-            let newest = source::newest(context, portable)?;
-            let is_newer = !matches!(newest, Source::Stored(_));
-            if !is_newer || self.check {
-                say(&format!(
-                    "{name} {}{}",
-                    plain(&portable.current),
-                    if is_newer {
-                        ": a newer one is offered"
-                    } else {
-                        " is the newest"
-                    }
-                ));
-                return Ok(None);
-            }
-            return Ok(Some((newest, None)));
+        if !channel::is_address(&portable.origin) {
+            let offer = self.offered(context, portable)?;
+            return Ok(offer.map(|source| (source, None)));
         }
+        let name = plain(&portable.name);
         let install = self.install.of_kept(portable);
         let found = channel::look(
             context,
@@ -229,6 +216,37 @@ impl Upgrade {
             origin: portable.origin.clone(),
         }));
         Ok(Some((source, found.newly)))
+    }
+
+    /// The same for what came from no address: there are only the places of images on this host.
+    fn offered(&self, context: &Context, portable: &Portable) -> Result<Option<Source>> {
+        let (name, current) = (plain(&portable.name), plain(&portable.current));
+        let offer = source::newer(context, portable)?;
+        if self.check && context.globals.json {
+            say_json(&News {
+                name: &portable.name,
+                version: &portable.current,
+                newest: offer.as_ref().map(|offer| offer.version.as_str()),
+                bytes: None,
+                passed_over: &[],
+            })?;
+            return Ok(None);
+        }
+        match offer {
+            Some(offer) if self.check => {
+                let (version, path) = (plain(&offer.version), offer.path.display());
+                say(&format!(
+                    "{name} {current} → {version} · {}",
+                    plain(&path.to_string())
+                ));
+            }
+            Some(offer) => return Ok(Some(source::of_offer(context, &portable.name, offer))),
+            None => say(&format!(
+                "{name} {current} came from {}, so there is no address to ask for a newer one, and no place of images here has one",
+                one_line(&portable.origin)
+            )),
+        }
+        Ok(None)
     }
 
     fn tell(

@@ -502,7 +502,7 @@ fn next_step(error: &WorkerError, digest: &Digest, origin: &str) -> String {
                     .to_owned()
             }
         },
-        _ if origin.contains("://") => {
+        _ if super::channel::is_address(origin) => {
             "fetch the file and look at it with `coracle inspect`".to_owned()
         }
         _ => format!("`coracle inspect {origin}` shows what can be read of it"),

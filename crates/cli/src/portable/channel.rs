@@ -18,7 +18,7 @@ use super::{existing_held, records};
 use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{Hint, hint};
-use crate::terminal::one_line;
+use crate::terminal::{Paint, one_line, plain};
 
 /// An index that is believed.
 #[derive(Debug)]
@@ -95,6 +95,25 @@ pub(crate) fn glance(
     let digest = Digest::of(statement.body.as_bytes());
     index.judge((&statement.name, name), (&digest, None), now_s()?)?;
     Ok(Some(index))
+}
+
+/// Whether what came from there came from an address, which can be asked for newer versions.
+pub(crate) fn is_address(origin: &str) -> bool {
+    origin.contains("://")
+}
+
+/// Tells where a portable has lost the address that its upgrades came from, as it came from a file now.
+pub(crate) fn tell_lost(context: &Context, before: Option<&Portable>, portable: &Portable) {
+    let had = before.map_or("", |before| &before.origin);
+    if !is_address(had) || is_address(&portable.origin) {
+        return;
+    }
+    let (name, had) = (plain(&portable.name), one_line(had));
+    context.narrate(&format!(
+        "{} upgrades of {name} came from {had}; it came from {} now, and there is no address to ask any more: `coracle reattach {had}` takes it from there again",
+        Paint::Yellow.on("warning:"),
+        one_line(&portable.origin)
+    ));
 }
 
 fn no_address(portable: &Portable) -> anyhow::Error {

@@ -89,15 +89,22 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
 /// # Errors
 /// When a place can't be read.
 pub(crate) fn newest(context: &Context, known: &Portable) -> Result<Source> {
-    let offer = places::find(context, &known.name)?;
-    let is_newer = |offer: &Offer| compare(&offer.version, &known.current).is_gt();
-    Ok(match offer.filter(is_newer) {
+    Ok(match newer(context, known)? {
         Some(offer) => of_offer(context, &known.name, offer),
         None => Source::Stored(known.name.clone()),
     })
 }
 
-fn of_offer(context: &Context, word: &str, offer: Offer) -> Source {
+/// The newest version of a portable that lies in one of the places, where that is newer than what is here.
+///
+/// # Errors
+/// When a place can't be read.
+pub(crate) fn newer(context: &Context, known: &Portable) -> Result<Option<Offer>> {
+    let is_newer = |offer: &Offer| compare(&offer.version, &known.current).is_gt();
+    Ok(places::find(context, &known.name)?.filter(is_newer))
+}
+
+pub(crate) fn of_offer(context: &Context, word: &str, offer: Offer) -> Source {
     context.narrate(&format!(
         "{} is {}",
         plain(word),
