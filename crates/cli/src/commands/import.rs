@@ -168,7 +168,7 @@ impl Import {
         };
         let note = |planted: &mut Planted<'_>, held: &Held, known: Option<&Portable>| {
             replaced.map_or(Ok(()), |replaced| {
-                replaced.note(context, planted, (held, known), coming)
+                replaced.note(context, planted, held, known, coming)
             })
         };
         let prepare = |admitted: &Admitted| {

@@ -168,7 +168,7 @@ impl Start {
     /// One that can't start does not keep the others from it.
     fn start_enabled(&self, context: &Context) -> Result<u8> {
         // The instance runs even where nothing is enabled: that is what the host's init asked for.
-        let mut ahead = Ahead::over(context.connect_for_boot()?);
+        let client = context.connect_for_boot()?;
         if crate::portable::detach_after_reboot(&context.directories)? {
             crate::portable::purge::reload(context)?;
         }
@@ -182,6 +182,7 @@ impl Start {
         }
         // What came back has another record now.
         let all = records(context).list()?;
+        let mut ahead = Ahead::of_many(client, &all);
         for portable in all.iter().cloned() {
             // What was detached is to stay so.
             if !portable.enabled || !crate::portable::is_attached(context, &portable)? {
@@ -202,7 +203,7 @@ impl Start {
                 }
             }
             let source = Source::Stored(portable.name);
-            match self.prepare(context, source, (&mut ahead, Some(&all))) {
+            match self.prepare(context, source, &mut ahead) {
                 Ok(attached) => ready.push(attached),
                 Err(error) => {
                     crate::failure::tell(&error.context(format!("{name} does not start")));
@@ -224,7 +225,7 @@ impl Start {
             recover_unless_busy(context, name, Finder::Command);
         }
         let mut ahead = Ahead::default();
-        let ready = self.prepare(context, source, (&mut ahead, None))?;
+        let ready = self.prepare(context, source, &mut ahead)?;
         if !self.starts() {
             return Ok(0);
         }
@@ -242,21 +243,14 @@ impl Start {
         !self.attach_only || self.attaching.now
     }
 
-    /// What leads to a start: the portable is admitted and attached. Of many, what is known of all was read before.
-    fn prepare(
-        &self,
-        context: &Context,
-        source: Source,
-        (ahead, all): (&mut Ahead, Option<&[Portable]>),
-    ) -> Result<Ready> {
+    /// What leads to a start: the portable is admitted and attached.
+    fn prepare(&self, context: &Context, source: Source, ahead: &mut Ahead<'_>) -> Result<Ready> {
         let store = Store::open(&context.directories.state)?;
         // A start of what is here brings nothing, and takes no image its last user.
         let changes_nothing =
             matches!(source, Source::Stored(_)) && self.install.choices().extensions.is_none();
-        let (admitted, origin) = self.admit(context, &store, source)?;
-        let outcome = self.install(context, &store, (admitted, all, ahead), origin, |_, _| {
-            Ok(())
-        });
+        let coming = self.admit(context, &store, source)?;
+        let outcome = self.install(context, &store, coming, ahead, |_, _| Ok(()));
         if !changes_nothing {
             store.collect(|| crate::portable::referenced(context))?;
         }
@@ -276,56 +270,39 @@ impl Start {
         })
     }
 
-    fn admit(
-        &self,
-        context: &Context,
-        store: &Store,
-        source: Source,
-    ) -> Result<(Admitted, String)> {
-        let known = records(context);
-        let limit_bytes = self.install.fetch.size_max_bytes()?;
-        match source {
+    fn admit(&self, context: &Context, store: &Store, source: Source) -> Result<Coming> {
+        let image = |came, origin: &str| self.admit_image(context, store, came, origin);
+        let (admitted, origin) = match source {
             Source::Url(url) => {
                 let came = first::bring(context, store, &url, &self.install.fetch)?;
-                self.admit_image(context, store, came, url, limit_bytes)
+                (image(came, &url)?, url)
             }
             Source::File(path) => {
-                let copied = admit::copy_in(store, &path, limit_bytes)?;
-                self.admit_image(
-                    context,
-                    store,
-                    copied,
-                    path.display().to_string(),
-                    limit_bytes,
-                )
+                let limit_bytes = self.install.fetch.size_max_bytes()?;
+                let origin = path.display().to_string();
+                let came = admit::copy_in(store, &path, limit_bytes)?;
+                (image(came, &origin)?, origin)
             }
             Source::Release(release) => {
                 let came = offered::bring(context, store, &release, &self.install.fetch)?;
-                let origin = release.origin.clone();
-                let (admitted, origin) =
-                    self.admit_image(context, store, came, origin, limit_bytes)?;
-                Ok((offered::named(store, admitted, &release)?, origin))
+                let admitted = image(came, &release.origin)?;
+                let admitted = offered::named(store, admitted, &release)?;
+                (admitted, release.origin)
             }
             Source::Version(name, version) => {
                 let mut portable = crate::portable::existing(context, &name)?;
                 portable.current = version;
                 let admitted = crate::portable::admit_again(store, &portable)?;
-                Ok((admitted, portable.origin))
+                (admitted, portable.origin)
             }
-            Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
+            Source::Directory(path) => (admit::directory(&path)?, path.display().to_string()),
             Source::Stored(name) | Source::Unit(name) => {
-                let portable = known.get(&name)?.ok_or_else(|| {
-                    hint(
-                        format!("there is no portable {name:?}"),
-                        "`coracle list` lists them",
-                    )
-                })?;
-                Ok((
-                    crate::portable::admit_again(store, &portable)?,
-                    portable.origin,
-                ))
+                let portable = crate::portable::existing(context, &name)?;
+                let admitted = crate::portable::admit_again(store, &portable)?;
+                (admitted, portable.origin)
             }
-        }
+        };
+        Ok(Coming::new(admitted, origin))
     }
 
     fn admit_image(
@@ -333,13 +310,12 @@ impl Start {
         context: &Context,
         store: &Store,
         came: (Staging, Digest, u64),
-        origin: String,
-        limit_bytes: u64,
-    ) -> Result<(Admitted, String)> {
-        let (staging, digest, length) = admit::decompress(store, came, &origin, limit_bytes)?;
+        origin: &str,
+    ) -> Result<Admitted> {
+        let limit_bytes = self.install.fetch.size_max_bytes()?;
+        let (staging, digest, length) = admit::decompress(store, came, origin, limit_bytes)?;
         let (accepted, file) = (self.acceptance(context)?, (digest, length));
-        let admitted = admit::image(context, store, staging, file, &accepted, &origin)?;
-        Ok((admitted, origin))
+        admit::image(context, store, staging, file, &accepted, origin)
     }
 
     /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written; `note` is
@@ -348,45 +324,20 @@ impl Start {
         &self,
         context: &Context,
         store: &Store,
-        (mut admitted, all, ahead): (Admitted, Option<&[Portable]>, &mut Ahead),
-        origin: String,
+        mut coming: Coming,
+        ahead: &mut Ahead<'_>,
         note: impl FnOnce(&Held, Option<&Portable>) -> Result<()>,
     ) -> Result<(Portable, String)> {
-        let layers = match &self.install.choices().extensions {
-            Some(words) => {
-                let limit_bytes = self.install.fetch.size_max_bytes()?;
-                extensions::admit(context, store, words, self.install.insecure, limit_bytes)
-                    .map(Some)
-            }
-            None => Ok(None),
-        };
-        let mut layers = match layers {
-            Ok(layers) => layers,
-            Err(error) => {
-                admitted.discard(store)?;
-                return Err(error);
-            }
-        };
-        let found = (&mut admitted, layers.as_deref());
-        let decided = self.decide(context, store, found, (origin, all));
-        let decided = decided.map(|mut decision| {
-            if let Some(layers) = &layers {
-                let layers = layers.iter().map(|layer| layer.recorded.clone());
-                decision.portable.extensions = layers.collect();
-            }
-            decision
-        });
-        let must_be_attached = self.install.choices.is_attached;
+        let decided = self.decide(context, store, &mut coming, ahead);
         let held = decided.and_then(|decision| {
-            let (decision, held) = hold(context, decision, must_be_attached)?;
+            let (decision, held) = hold(context, decision, self.install.choices.is_attached)?;
             note(&held, decision.known.as_ref())?;
             Ok((decision, held))
         });
         let (decision, held) = match held {
             Ok(decided) => decided,
             Err(error) => {
-                admitted.discard(store)?;
-                extensions::discard(layers.unwrap_or_default(), store)?;
+                coming.discard(store)?;
                 return Err(error);
             }
         };
@@ -396,6 +347,11 @@ impl Start {
             portable,
             known,
         } = decision;
+        let Coming {
+            mut admitted,
+            mut layers,
+            ..
+        } = coming;
         let _until_recorded = admitted.keep(store)?;
         let _layers_until_recorded =
             extensions::keep(layers.as_deref_mut().unwrap_or_default(), store)?;
@@ -422,9 +378,11 @@ impl Start {
         &self,
         context: &Context,
         store: &Store,
-        (admitted, layers): (&mut Admitted, Option<&[Layer]>),
-        (origin, all): (String, Option<&[Portable]>),
+        coming: &mut Coming,
+        ahead: &Ahead<'_>,
     ) -> Result<Decision> {
+        coming.layers = self.layers(context, store)?;
+        let (admitted, layers) = (&mut coming.admitted, coming.layers.as_deref());
         let name = consent::name_of(admitted)?;
         admit::check_revoked(context, admitted)?;
         introduce(context, admitted, name.as_str());
@@ -442,14 +400,15 @@ impl Start {
             .iter()
             .map(|unit| unit.name.as_str());
         let dynamic = Dynamic::of(units, review.grants().into_iter());
-        let taken = Taken::of(context, name.as_str(), (known.as_ref(), all), dynamic)?;
+        let taken = Taken::of(context, name.as_str(), known.as_ref(), ahead.all(), dynamic)?;
         let claimed = signer(admitted.claimed.as_ref())?;
         let signer = signer(admitted.signer.as_ref())?;
         let of_old = (known.as_ref(), signer.as_ref());
         let (review, grants) =
             self.consented(context, admitted, (&name, review), of_old, &taken)?;
         let own = own_directories(&review, &taken);
-        let mut portable = record::record(admitted, &name, known.clone(), (grants, own), origin);
+        let (given, origin) = ((grants, own), coming.origin.clone());
+        let mut portable = record::record(admitted, &name, known.clone(), given, origin);
         let same_origin = known
             .as_ref()
             .is_some_and(|known| known.origin == portable.origin);
@@ -481,14 +440,9 @@ impl Start {
         (portable.signer, portable.claimed) = (signer, claimed);
         choices.apply(&mut portable);
         portable.directories.retain(|own| !taken.is_foreign(own));
-        // To be there after a reboot is what starting it says, and installing it does not.
-        if known.is_none() {
-            portable.enabled = !self.attach_only;
-        } else if !self.attach_only && !portable.boot_is_chosen {
-            portable.enabled = true;
-        }
-        if self.attaching.enable {
-            (portable.enabled, portable.boot_is_chosen) = (true, true);
+        self.choose_boot(&mut portable, known.is_some());
+        if let Some(layers) = layers {
+            portable.extensions = layers.iter().map(|layer| layer.recorded.clone()).collect();
         }
         Ok(Decision {
             name,
@@ -496,6 +450,28 @@ impl Start {
             known,
             portable,
         })
+    }
+
+    /// To be there after a reboot is what starting it says, and installing it does not.
+    fn choose_boot(&self, portable: &mut Portable, is_known: bool) {
+        if !is_known {
+            portable.enabled = !self.attach_only;
+        } else if !self.attach_only && !portable.boot_is_chosen {
+            portable.enabled = true;
+        }
+        if self.attaching.enable {
+            (portable.enabled, portable.boot_is_chosen) = (true, true);
+        }
+    }
+
+    /// What is laid over it, where that is named now.
+    fn layers(&self, context: &Context, store: &Store) -> Result<Option<Vec<Layer>>> {
+        let Some(words) = &self.install.choices().extensions else {
+            return Ok(None);
+        };
+        let limit_bytes = self.install.fetch.size_max_bytes()?;
+        let insecure = self.install.insecure;
+        extensions::admit(context, store, words, insecure, limit_bytes).map(Some)
     }
 
     fn consented(
@@ -551,6 +527,31 @@ fn lay_over(
     let recorded = known.map_or(&[][..], |known| &known.extensions);
     let layers = extensions::recorded(store, recorded)?;
     extensions::extend(store, admitted, &layers)
+}
+
+/// What is installed where nothing speaks against it.
+struct Coming {
+    /// The image or the directory.
+    admitted: Admitted,
+    /// What is laid over it, where that is named now.
+    layers: Option<Vec<Layer>>,
+    /// Where it is recorded to come from.
+    origin: String,
+}
+
+impl Coming {
+    fn new(admitted: Admitted, origin: String) -> Coming {
+        Coming {
+            admitted,
+            layers: None,
+            origin,
+        }
+    }
+
+    fn discard(self, store: &Store) -> Result<()> {
+        self.admitted.discard(store)?;
+        extensions::discard(self.layers.unwrap_or_default(), store)
+    }
 }
 
 /// What an admitted portable is called, what its units are, what was known of it, and what is to be recorded.

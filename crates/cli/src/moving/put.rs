@@ -68,7 +68,7 @@ impl Planted<'_> {
                     "nothing was changed; ask whoever made it",
                 )
             })?;
-            planted.plan((tree, public), &real, known)?;
+            planted.plan(tree, public, &real, known)?;
         }
         if known.is_some() {
             records(context).begin_writing(&planted.name, &planted.exchanges())?;
@@ -87,7 +87,8 @@ impl Planted<'_> {
     /// Where a directory is to be, and is written before that.
     fn plan(
         &mut self,
-        (tree, public): (u32, &str),
+        tree: u32,
+        public: &str,
         real: &Path,
         known: Option<&Portable>,
     ) -> Result<()> {

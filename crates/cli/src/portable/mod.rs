@@ -322,7 +322,8 @@ impl Taken<'_> {
     pub(crate) fn of<'a>(
         context: &Context,
         name: &'a str,
-        (known, all): (Option<&'a Portable>, Option<&'a [Portable]>),
+        known: Option<&'a Portable>,
+        all: Option<&'a [Portable]>,
         dynamic: Option<Dynamic>,
     ) -> Result<Taken<'a>> {
         let all = match all {

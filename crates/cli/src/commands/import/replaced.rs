@@ -36,7 +36,8 @@ impl Replaced {
         &self,
         context: &Context,
         planted: &mut Planted<'_>,
-        (held, known): (&Held, Option<&Portable>),
+        held: &Held,
+        known: Option<&Portable>,
         coming: &[DropIn],
     ) -> Result<()> {
         let name = &self.known.name;
@@ -106,7 +107,7 @@ impl Import {
         let replaced = Replaced { known, ran };
         let planted = self.install(context, arrived, carried, takes_settings, Some(&replaced));
         let outcome = planted.and_then(|planted| {
-            let planted = self.exchange(context, carried, planted, (&replaced, takes_settings))?;
+            let planted = self.exchange(context, carried, planted, &replaced, takes_settings)?;
             let trouble = self.trouble(context, name, &replaced)?;
             if trouble.is_none() {
                 planted.settle()?;
@@ -147,7 +148,8 @@ impl Import {
         context: &Context,
         carried: &Carried,
         mut planted: Planted<'c>,
-        (replaced, takes_settings): (&Replaced, bool),
+        replaced: &Replaced,
+        takes_settings: bool,
     ) -> Result<Planted<'c>> {
         let name = replaced.known.name.as_str();
         // What a connection started meanwhile goes, too.

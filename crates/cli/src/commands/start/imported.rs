@@ -8,7 +8,7 @@ use delivery::portables::{Held, Portable};
 use delivery::store::Store;
 
 use super::up::Ahead;
-use super::{InstallOptions, Start};
+use super::{Coming, InstallOptions, Start};
 use crate::commands::jobs::JobOptions;
 use crate::context::Context;
 use crate::portable::admit::Admitted;
@@ -56,7 +56,7 @@ impl Start {
         let store = Store::open(&context.directories.state)?;
         let limit_bytes = self.install.fetch().size_max_bytes()?;
         let copied = store.copy_in(image, limit_bytes)?;
-        let (admitted, origin) = self.admit_image(context, &store, copied, origin, limit_bytes)?;
+        let admitted = self.admit_image(context, &store, copied, &origin)?;
         let mut prepared = match prepare(&admitted) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -64,10 +64,9 @@ impl Start {
                 return Err(error);
             }
         };
-        let found = (admitted, None, &mut Ahead::default());
-        let outcome = self.install(context, &store, found, origin, |held, known| {
-            note(&mut prepared, held, known)
-        });
+        let coming = Coming::new(admitted, origin);
+        let note = |held: &Held, known: Option<&Portable>| note(&mut prepared, held, known);
+        let outcome = self.install(context, &store, coming, &mut Ahead::default(), note);
         store.collect(|| crate::portable::referenced(context))?;
         Ok((outcome?.0, prepared))
     }

@@ -17,14 +17,26 @@ use crate::terminal::say;
 /// Units that are asked for in one call: fewer than the manager takes at once.
 const UNITS_AT_ONCE: usize = 2048;
 
-/// The connection by which images are mounted ahead, and over which the start is asked for then.
+/// What is done once before a start, however many portables it is of.
 #[derive(Default)]
-pub(super) struct Ahead(Option<Client>);
+pub(super) struct Ahead<'a> {
+    /// The connection by which images are mounted ahead, and over which the start is asked for then.
+    client: Option<Client>,
+    /// What is known of all portables, where that was read.
+    all: Option<&'a [Portable]>,
+}
 
-impl Ahead {
-    /// Over a connection that is there.
-    pub(super) fn over(client: Client) -> Ahead {
-        Ahead(Some(client))
+impl<'a> Ahead<'a> {
+    /// For many, over a connection that is there.
+    pub(super) fn of_many(client: Client, all: &'a [Portable]) -> Ahead<'a> {
+        Ahead {
+            client: Some(client),
+            all: Some(all),
+        }
+    }
+
+    pub(super) fn all(&self) -> Option<&'a [Portable]> {
+        self.all
     }
 
     /// Has the image of a portable mounted while its units reach the disk, where the manager runs and one of them starts from it. What goes
@@ -34,20 +46,20 @@ impl Ahead {
         if !units.iter().any(|unit| unit.ends_with(".service")) {
             return;
         }
-        if self.0.is_none() {
-            self.0 = context.connect_if_running().ok().flatten();
+        if self.client.is_none() {
+            self.client = context.connect_if_running().ok().flatten();
         }
         let path = image.to_owned();
         let told = |client: &mut Client| client.tell(MountAhead, &MountRequest { path }).is_ok();
         // One that broke is of no use for the start either.
-        self.0 = self
-            .0
+        self.client = self
+            .client
             .take()
             .and_then(|mut client| told(&mut client).then_some(client));
     }
 
     fn client(self, context: &Context) -> Result<Client> {
-        self.0.map_or_else(|| context.connect(), Ok)
+        self.client.map_or_else(|| context.connect(), Ok)
     }
 }
 
@@ -60,7 +72,12 @@ pub(super) struct Ready {
 
 impl Start {
     /// Starts all units of portables, where one that can't start keeps no other one from it.
-    pub(super) fn start_all(&self, context: &Context, ahead: Ahead, ready: &[Ready]) -> Result<u8> {
+    pub(super) fn start_all(
+        &self,
+        context: &Context,
+        ahead: Ahead<'_>,
+        ready: &[Ready],
+    ) -> Result<u8> {
         let mut client = ahead.client(context)?;
         client.call(Reload, &Done {})?;
         let mut status = 0;
