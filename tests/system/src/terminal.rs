@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
+use testkit::Instance;
 
 /// Both ends of a new terminal: where its keys are typed and its screen is read, and that of programs.
 ///
@@ -22,6 +24,46 @@ pub fn pair() -> (File, OwnedFd) {
     unlockpt(&ours).expect("it opens");
     let theirs = ioctl_tiocgptpeer(&ours, flags).expect("its other end");
     (ours.into(), theirs)
+}
+
+/// Runs a line of shell on a terminal of its own, types `typed` when `asks` is shown, and returns what the terminal showed.
+///
+/// # Panics
+/// When that is not shown, or script(1) can't be run.
+#[must_use]
+pub fn on_a_terminal(coracle: &Instance, line: &str, asks: &str, typed: &str) -> String {
+    let directories = coracle.command(&[]);
+    let mut script = Command::new("/usr/bin/script");
+    script
+        .args(["--quiet", "--return", "--command", line, "/dev/null"])
+        .envs(
+            directories
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("CORACLE", coracle.dist().join("coracle"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut script = script.spawn().expect("script starts");
+    let (mut input, mut output) = (
+        script.stdin.take().expect("an input"),
+        script.stdout.take().expect("an output"),
+    );
+    let (mut shown, mut buffer, mut is_typed) = (String::new(), [0; 4096], false);
+    loop {
+        let count = output.read(&mut buffer).expect("what is shown");
+        if count == 0 {
+            break;
+        }
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        if !is_typed && shown.contains(asks) {
+            is_typed = true;
+            input.write_all(typed.as_bytes()).expect("typed");
+        }
+    }
+    script.wait().expect("script ends");
+    assert!(is_typed, "{asks:?} was not shown: {shown}");
+    shown
 }
 
 /// Open as long as the value lives.

@@ -1,11 +1,9 @@
 //! A portable and the administrator's terminal: a shell in its sandbox, and what is asked before it starts.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 
 use coracle_system_tests::images::{BOAT, By, with_workshop};
-use testkit::Instance;
+use coracle_system_tests::terminal::on_a_terminal;
 
 #[test]
 fn a_shell_is_in_the_sandbox_and_has_the_hosts_tools_where_the_image_has_none() {
@@ -36,42 +34,6 @@ fn a_shell_is_in_the_sandbox_and_has_the_hosts_tools_where_the_image_has_none() 
             127
         );
     });
-}
-
-/// Runs a line of shell on a terminal of its own, types `typed` when `asks` is shown, and returns what the terminal showed.
-fn on_a_terminal(coracle: &Instance, line: &str, asks: &str, typed: &str) -> String {
-    let directories = coracle.command(&[]);
-    let mut script = Command::new("/usr/bin/script");
-    script
-        .args(["--quiet", "--return", "--command", line, "/dev/null"])
-        .envs(
-            directories
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env("CORACLE", coracle.dist().join("coracle"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut script = script.spawn().expect("script starts");
-    let (mut input, mut output) = (
-        script.stdin.take().expect("an input"),
-        script.stdout.take().expect("an output"),
-    );
-    let (mut shown, mut buffer, mut is_typed) = (String::new(), [0; 4096], false);
-    loop {
-        let count = output.read(&mut buffer).expect("what is shown");
-        if count == 0 {
-            break;
-        }
-        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        if !is_typed && shown.contains(asks) {
-            is_typed = true;
-            input.write_all(typed.as_bytes()).expect("typed");
-        }
-    }
-    script.wait().expect("script ends");
-    assert!(is_typed, "{asks:?} was not shown: {shown}");
-    shown
 }
 
 /// Pushes a line into the terminal that is its standard input, as if the administrator had typed it (`TIOCSTI`, ioctl_tty(2)).

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use coracle_system_tests::cut;
 use coracle_system_tests::images::{By, Small, Workshop, with_workshop};
 use coracle_system_tests::manager::reboot;
+use coracle_system_tests::terminal::on_a_terminal;
 use coracle_system_tests::waiting::{eventually, state};
 use testkit::Instance;
 
@@ -213,6 +214,46 @@ fn an_export_takes_the_place_of_what_is_there_and_nothing_else_does() {
             ];
             coracle.ok(&[&words[..], &["--healthy-for", "0"]].concat());
             assert_eq!(boat.is(), "here");
+            boat.is_tidy();
+        },
+    );
+}
+
+#[test]
+fn on_a_terminal_the_replacement_is_asked_for_itself_and_no_leaves_all_as_it_was() {
+    with_boat(
+        "askboat",
+        |_| (),
+        |boat| {
+            let coracle = boat.coracle;
+            let import = format!("\"$CORACLE\" import {} --replace", boat.archive);
+            let line = format!("{import} --healthy-for 1; echo \"status $?\"");
+            let asks = "replace askboat with all that it has stored? [y/N] ";
+            let shown = on_a_terminal(coracle, &line, asks, "n\n");
+            for phrase in [
+                "askboat 1 is here. askboat 2 takes its place",
+                "the archive has (2 directories)",
+                "kept until the new one has worked for 1 s",
+                "askboat stays at 1, and nothing was changed",
+                "status 1",
+            ] {
+                assert!(shown.contains(phrase), "{phrase}: {shown}");
+            }
+            assert_eq!(boat.is(), "here");
+            boat.is_tidy();
+            let shown = on_a_terminal(coracle, &line, asks, "y\nn\n");
+            for phrase in [
+                "With no, what is set here stays [y/N]",
+                "askboat has to work for 1 s",
+                "askboat 1 → 2 with 2 directories, set as before",
+                "status 0",
+            ] {
+                assert!(shown.contains(phrase), "{phrase}: {shown}");
+            }
+            let stored = fs::read_to_string(boat.stored().join("word"));
+            assert_eq!(stored.expect("a file"), "afar");
+            let environment = coracle.property(&boat.unit(), "Environment");
+            assert!(environment.contains("WORD=here"), "{environment}");
             boat.is_tidy();
         },
     );

@@ -93,7 +93,7 @@ impl Run for Import {
             ));
         }
         let was_remembered = known.remembered(&name)?.is_some();
-        let takes_settings = self.agree(&name, &carried, &[])?;
+        let takes_settings = self.agree(&name, &carried, None)?;
         let planted = self.install(context, &arrived, &carried, takes_settings, None)?;
         let done = self.complete(context, &name, &carried, planted, takes_settings);
         if let Err(error) = done {
@@ -105,8 +105,12 @@ impl Run for Import {
             return Err(error);
         }
         if !context.globals.quiet {
+            let left_out = match takes_settings || settings(&carried).is_empty() {
+                true => "",
+                false => ", without what was set over there",
+            };
             say(&format!(
-                "imported {} {} with {}",
+                "imported {} {} with {}{left_out}",
                 plain(&name),
                 plain(&arrived.manifest.version),
                 directories(arrived.manifest.directories.len())
@@ -206,13 +210,14 @@ impl Import {
         Layers::write(context, arrived, carried, limit_bytes)
     }
 
-    /// What was set over there counts only where the administrator of this host says so.
-    fn agree(&self, name: &str, carried: &Carried, here: &[String]) -> Result<bool> {
+    /// What was set over there counts only where the administrator of this host says so; of what it replaces, what is set here is shown.
+    fn agree(&self, name: &str, carried: &Carried, here: Option<&[String]>) -> Result<bool> {
         let lines = settings(carried);
         if self.without_settings || lines.is_empty() {
             return Ok(false);
         }
-        for line in here.iter().filter(|line| !lines.contains(line)) {
+        let gone = here.into_iter().flatten();
+        for line in gone.filter(|line| !lines.contains(line)) {
             complain(&format!("set here until now: {}", one_line(line)));
         }
         for line in &lines {
@@ -222,7 +227,14 @@ impl Import {
             return Ok(true);
         }
         if can_ask() {
-            return ask(&format!("set this for {} here?", one_line(name)));
+            let otherwise = match here {
+                Some(_) => "what is set here stays",
+                None => "it is imported without that",
+            };
+            return ask(&format!(
+                "set this for {} here? With no, {otherwise}",
+                one_line(name)
+            ));
         }
         Err(hint(
             format!("{name} had settings that nobody here has agreed to, so nothing was imported"),

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::failure::hint;
 use crate::moving::arrived::Arrived;
 use crate::moving::former::{self, Finder, go_back, start, stop};
-use crate::moving::manifest::{DropIn, Portable as Carried};
+use crate::moving::manifest::{DropIn, Manifest, Portable as Carried};
 use crate::moving::put::Planted;
 use crate::moving::{pack, places};
 use crate::portable::listening::standing;
@@ -22,7 +22,7 @@ use crate::portable::proof::Trouble;
 use crate::portable::{
     current_units, existing, held_in_trial, proof, purge, reattach, records, referenced,
 };
-use crate::terminal::{Paint, complain, directories, one_line, plain, say};
+use crate::terminal::{Paint, ask, can_ask, complain, directories, one_line, plain, say};
 
 /// What is here, as it was looked at.
 pub(super) struct Replaced {
@@ -102,7 +102,8 @@ impl Import {
             ));
         }
         let here = settings(&pack::carried(context, &known)?);
-        let takes_settings = self.agree(name, carried, &here)?;
+        self.agree_to_replace(context, &known, arrived)?;
+        let takes_settings = self.agree(name, carried, Some(&here))?;
         let ran = standing(context, purge::running(context, &known)?)?;
         let replaced = Replaced { known, ran };
         let planted = self.install(context, arrived, carried, takes_settings, Some(&replaced));
@@ -132,14 +133,47 @@ impl Import {
         Store::open(&context.directories.state)?.collect(|| referenced(context))?;
         if !context.globals.quiet {
             say(&format!(
-                "{} {} → {} with {}",
+                "{} {} → {} with {}, set as {}",
                 plain(name),
                 plain(&replaced.known.current),
                 plain(&version),
-                directories(arrived.manifest.directories.len())
+                directories(arrived.manifest.directories.len()),
+                if takes_settings {
+                    "over there"
+                } else {
+                    "before"
+                }
             ));
         }
         Ok(0)
+    }
+
+    /// On a terminal it is asked for itself, unless the command line says what becomes of the settings, too, and nothing is to be asked.
+    fn agree_to_replace(
+        &self,
+        context: &Context,
+        known: &Portable,
+        arrived: &Arrived,
+    ) -> Result<()> {
+        if self.as_exported || self.without_settings || !can_ask() {
+            return Ok(());
+        }
+        let is_watched = self.now || !purge::running(context, known)?.is_empty();
+        complain(&what_is_replaced(
+            known,
+            &arrived.manifest,
+            is_watched.then_some(self.healthy_for),
+        ));
+        let name = plain(&known.name);
+        if ask(&format!("replace {name} with all that it has stored?"))? {
+            return Ok(());
+        }
+        Err(hint(
+            format!("{name} stays at {}, and nothing was changed", known.current),
+            format!(
+                "`coracle export {name}` keeps a copy of what is here, with what it has stored"
+            ),
+        ))
     }
 
     /// With the record of the new one there, everything else of it, while nothing runs.
@@ -189,6 +223,22 @@ impl Import {
     }
 }
 
+/// What an import is about to do to what is here, where it has to work for so many seconds; none: nothing of it is started.
+fn what_is_replaced(known: &Portable, manifest: &Manifest, healthy_for_s: Option<u32>) -> String {
+    let (name, current) = (plain(&known.name), plain(&known.current));
+    let (version, stored) = (
+        plain(&manifest.version),
+        directories(manifest.directories.len()),
+    );
+    let until = match healthy_for_s {
+        Some(seconds) => format!("the new one has worked for {seconds} s"),
+        None => "the new one is in its place, as nothing of it runs".to_owned(),
+    };
+    format!(
+        "{name} {current} is here. {name} {version} takes its place, and what is stored here is replaced by what the archive has ({stored}). What is here is kept until {until}, and then gone."
+    )
+}
+
 fn taken_back(context: &Context, known: &Portable, trouble: &Trouble) -> Result<u8> {
     let text = format!(
         "what was imported is taken back, and {} {} comes back as it was: {}",
@@ -220,4 +270,25 @@ fn after_failure(context: &Context, known: &Portable) -> Result<()> {
         crate::failure::tell(&hint(format!("not all of it is back: {error:#}"), next));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use delivery::portables::Trust;
+
+    use super::*;
+    use crate::moving::manifest::Kind;
+
+    #[test]
+    fn it_is_told_what_goes_and_when() {
+        let mut known = Portable::new("boat".to_owned(), Trust::Signed);
+        known.current = "1".to_owned();
+        let manifest = Manifest::new(Kind::Export, "boat", "2");
+        let told = |healthy_for_s| what_is_replaced(&known, &manifest, healthy_for_s);
+        assert_eq!(
+            told(Some(10)),
+            "boat 1 is here. boat 2 takes its place, and what is stored here is replaced by what the archive has (0 directories). What is here is kept until the new one has worked for 10 s, and then gone."
+        );
+        assert!(told(None).contains("nothing of it runs, and then gone"));
+    }
 }
