@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Seek as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::ArgMatches;
-use delivery::chunks::local::own_list;
 use delivery::digest::Digest;
 use rustix::fs::{Mode, OFlags};
 use wire::remote::{self, Request, Word};
 
+use super::cutting::Cut;
 use crate::failure::{WithHint as _, hint};
 use crate::terminal::{complain, plain};
 
@@ -52,8 +52,8 @@ pub(crate) struct Errand {
     pub(crate) paths: Vec<PathBuf>,
     /// Whether its files are archives, which travel as they are.
     are_archives: bool,
-    /// How files are cut, once a host has asked.
-    cuts: Vec<OnceLock<Vec<u8>>>,
+    /// How they are cut.
+    pub(crate) cuts: Vec<Arc<Cut>>,
 }
 
 impl Errand {
@@ -109,21 +109,6 @@ impl Errand {
         })
     }
 
-    /// How a file is cut into chunks; empty where the list is too long for a frame, or the file can't be read: it is sent whole then, and that tells why.
-    pub(crate) fn cut(&self, index: usize) -> &[u8] {
-        let (Some(cut), Some(path)) = (self.cuts.get(index), self.paths.get(index)) else {
-            return &[];
-        };
-        cut.get_or_init(|| {
-            let list = File::open(path).and_then(|mut file| own_list(&mut file));
-            let printed = list.map(|list| list.print()).unwrap_or_default();
-            match printed.len() < remote::FRAME_MAX_BYTES - size_of::<u32>() {
-                true => printed,
-                false => Vec::new(),
-            }
-        })
-    }
-
     /// Which file of the request this is; none: it is the other host's.
     fn file(&mut self, path: &Path) -> Result<Option<usize>> {
         if let Some(known) = self.paths.iter().position(|known| known == path) {
@@ -159,7 +144,7 @@ impl Errand {
             has_parts: !self.are_archives && content.is_none() && length >= PARTS_MIN_BYTES,
             content,
         });
-        self.cuts.push(OnceLock::new());
+        self.cuts.push(Arc::new(Cut::new(path.to_owned())));
         self.paths.push(path.to_owned());
         Ok(Some(self.paths.len() - 1))
     }

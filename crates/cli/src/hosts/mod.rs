@@ -4,6 +4,7 @@
 mod address;
 mod arrivals;
 mod bootstrap;
+mod cutting;
 mod errand;
 mod line;
 mod serve;

@@ -18,6 +18,7 @@ use rustix::termios::tcgetwinsize;
 use wire::remote::{CHUNK_BYTES, Frame, FrameError, INPUT_WINDOW_BYTES};
 
 use super::address::Address;
+use super::cutting::Cutting;
 use super::errand::Errand;
 use super::line::{Inlet, MISSED_BEATS, Outbox, non_blocking, read};
 use super::ssh::{self, Manner, NOT_FOUND, NOT_REACHED};
@@ -168,8 +169,8 @@ struct Session<'a> {
     sending: Option<Sending>,
     /// Of some of them the host lacks these ranges alone.
     ranges: BTreeMap<usize, Vec<(u64, u64)>>,
-    /// The host was told how files are cut.
-    has_told_cuts: bool,
+    /// How files are cut, where the host has asked.
+    cutting: Option<Cutting>,
     /// Bytes that all of them have, bytes that are sent, and when that was told last.
     total: u64,
     sent: u64,
@@ -198,7 +199,7 @@ impl<'a> Session<'a> {
             to_send: Vec::new(),
             sending: None,
             ranges: BTreeMap::new(),
-            has_told_cuts: false,
+            cutting: None,
             total: 0,
             sent: 0,
             told: Instant::now(),
@@ -217,6 +218,9 @@ impl<'a> Session<'a> {
             let (typed, signalled) = self.wait()?;
             self.hear_ssh();
             self.inlet.fill();
+            if let Some(cutting) = &mut self.cutting {
+                cutting.hear()?;
+            }
             if let Some(end) = self.silence() {
                 return Ok(Some(end));
             }
@@ -273,6 +277,8 @@ impl<'a> Session<'a> {
                 .iter()
                 .map(|pipe| PollFd::new(pipe, PollFlags::IN)),
         );
+        let cutting = self.cutting.as_ref().and_then(Cutting::pending);
+        watched.extend(cutting.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         if listens {
             watched.push(PollFd::from_borrowed_fd(
                 rustix::stdio::stdin(),
@@ -357,14 +363,10 @@ impl<'a> Session<'a> {
             Frame::AsksParts(files) if self.phase == Phase::Asking => {
                 // An answer is long, and whoever never reads one must not ask for more and more of them.
                 let count = self.side.errand.paths.len();
-                let has_asked = std::mem::replace(&mut self.has_told_cuts, true);
-                if has_asked || files.len() > count {
+                if self.cutting.is_some() || files.len() > count {
                     bail!("the host asks more than once how a file is cut");
                 }
-                for index in files {
-                    let cut = self.side.errand.cut(index).to_vec();
-                    self.send(&Frame::Parts(u32::try_from(index)?, cut));
-                }
+                self.begin_cutting(&files)?;
             }
             Frame::NeedsParts(index, ranges) if self.phase == Phase::Asking => {
                 let file = self.side.errand.request.files.get(index);
@@ -387,6 +389,18 @@ impl<'a> Session<'a> {
             _ => {}
         }
         Ok(None)
+    }
+
+    fn begin_cutting(&mut self, files: &[usize]) -> Result<()> {
+        let cuts = files.iter().map(|index| {
+            let Some(cut) = self.side.errand.cuts.get(*index) else {
+                bail!("the host asks how a file is cut that was not offered");
+            };
+            Ok((u32::try_from(*index)?, Arc::clone(cut)))
+        });
+        let cuts = cuts.collect::<Result<_>>()?;
+        self.cutting = Some(Cutting::begin(cuts, &self.outbox)?);
+        Ok(())
     }
 
     fn begin_sending(&mut self, files: Vec<usize>) {
