@@ -32,11 +32,20 @@ pub(crate) struct Planted<'c> {
     context: &'c Context,
     name: String,
     ready: Vec<Ready>,
-    is_begun: bool,
-    /// What is written is noted, so that whoever comes next removes it.
-    is_noted: bool,
-    /// The whole portable is replaced: whoever turns back does so with all of it.
-    is_replacing: bool,
+    stage: Stage,
+}
+
+/// What whoever comes next is told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing yet.
+    Silent,
+    /// What is written, so that it is removed.
+    Written,
+    /// That the directories are exchanged.
+    Exchanging,
+    /// That the whole portable is replaced: whoever turns back does so with all of it.
+    Replacing,
 }
 
 impl Planted<'_> {
@@ -56,9 +65,7 @@ impl Planted<'_> {
             context,
             name,
             ready: Vec::new(),
-            is_begun: false,
-            is_noted: false,
-            is_replacing: false,
+            stage: Stage::Silent,
         };
         for directory in &arrived.manifest.directories {
             let (public, tree) = (directory.path.as_str(), directory.tree);
@@ -72,7 +79,7 @@ impl Planted<'_> {
         }
         if known.is_some() {
             records(context).begin_writing(&planted.name, &planted.exchanges())?;
-            planted.is_noted = true;
+            planted.stage = Stage::Written;
         }
         for (number, directory) in arrived.manifest.directories.iter().enumerate() {
             planted.plant(arrived, number, directory.tree, is_roots)?;
@@ -150,13 +157,16 @@ impl Planted<'_> {
         for one in &self.ready {
             self.make_way(&one.exchange.path)?;
         }
-        self.is_begun = true;
-        let exchanged = match self.is_replacing {
+        let is_replacing = self.stage == Stage::Replacing;
+        let exchanged = match is_replacing {
             true => records.go_forth(&self.name),
-            false => records.exchange(&self.name, &self.exchanges()),
+            false => {
+                self.stage = Stage::Exchanging;
+                records.exchange(&self.name, &self.exchanges())
+            }
         };
         if let Err(error) = exchanged {
-            if !self.is_replacing {
+            if !is_replacing {
                 records.turn_back(&self.name)?;
                 records.end_exchange(&self.name)?;
             }
@@ -181,7 +191,7 @@ impl Planted<'_> {
         let made = paths.filter(|path| delivery::purge::is_made(path, &former.record, &places));
         let made = made.cloned().collect();
         held.begin_replacement(&self.exchanges(), Former { made, ..former })?;
-        (self.is_begun, self.is_replacing) = (true, true);
+        self.stage = Stage::Replacing;
         Ok(())
     }
 
@@ -235,14 +245,16 @@ impl Planted<'_> {
 
 impl Drop for Planted<'_> {
     fn drop(&mut self) {
-        if !self.is_begun {
-            for one in &self.ready {
-                // The next try removes it.
-                delivery::purge::remove(&one.exchange.beside).ok();
-            }
-            if self.is_noted {
-                records(self.context).end_exchange(&self.name).ok();
-            }
+        if !matches!(self.stage, Stage::Silent | Stage::Written) {
+            return;
+        }
+        for one in &self.ready {
+            // The next try removes it.
+            delivery::purge::remove(&one.exchange.beside).ok();
+        }
+        if self.stage == Stage::Written {
+            // And so does whoever comes next, by the note.
+            records(self.context).end_exchange(&self.name).ok();
         }
     }
 }
