@@ -30,7 +30,7 @@ pub use paths::SearchPath;
 pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers, assigned};
 #[cfg(feature = "render")]
 pub use syntax::render;
-pub use syntax::{Diagnostic, Severity, nearest};
+pub use syntax::{Diagnostic, MAX_FILE_BYTES as UNIT_FILE_MAX_BYTES, Severity, nearest};
 
 /// The directive whose name is nearest to a wrong one, if any is near.
 #[must_use]

@@ -1,6 +1,6 @@
 //! What a portable was before another one took its place: noted before anything is changed, and back where the other one is not proven.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use delivery::moving::Former;
 use delivery::portables::Portable;
 use delivery::store::Store;
@@ -11,7 +11,7 @@ use super::manifest::DropIn;
 use super::put;
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
-use crate::failure::hint;
+use crate::failure::{Hint, hint};
 use crate::portable::{existing, held_in_trial, is_attached, purge, reattach, records};
 use crate::terminal::{Paint, complain, plain};
 use crate::unit_files::{Root, UnitFiles};
@@ -32,11 +32,8 @@ pub(crate) fn of(
     let units = version.map_or(&[][..], |version| &version.units);
     let mut drop_ins = Vec::new();
     for unit in units {
-        for path in super::pack::drop_ins_in(home, unit)? {
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            drop_ins.push((path, Some(text)));
-        }
+        let there = super::pack::drop_ins_in(home, unit)?.into_iter();
+        drop_ins.extend(there.map(|(path, text)| (path, Some(text))));
     }
     for drop_in in coming {
         let path = put::drop_in_path(home, drop_in);
@@ -97,7 +94,9 @@ pub(crate) fn recover_unless_busy(context: &Context, name: &str, finder: Finder)
         }
     };
     recover().unwrap_or_else(|error| {
-        crate::failure::tell(&error.context(format!("what {name} had stored is in two places")));
+        let next = format!("`coracle start {name}` goes on with it, once that is mended");
+        let what = format!("an exchange of what {name} has stored was cut, and is not ended yet");
+        crate::failure::tell(&error.context(Hint::new(what, next)));
         false
     })
 }

@@ -1,10 +1,11 @@
 //! Packs a portable, or what it has stored.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use delivery::digest::Digest;
 use delivery::portables::Portable;
 use delivery::store::Store;
@@ -18,6 +19,9 @@ use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::terminal::{Paint, complain, directories, plain};
 use crate::unit_files::{Root, UnitFiles};
+
+/// Longest drop-in: what is longer is no unit's file for the manager either.
+const DROP_IN_MAX_BYTES: u64 = load::UNIT_FILE_MAX_BYTES as u64;
 
 /// A directory, by its public name, opened.
 type Tree<'p> = (&'p str, File);
@@ -163,11 +167,9 @@ fn drop_ins(context: &Context, portable: &Portable) -> Result<Vec<DropIn>> {
     let version = portable.versions.get(&portable.current);
     for unit in version.into_iter().flat_map(|version| &version.units) {
         for place in places.changed.iter().filter(|path| !is_volatile(path)) {
-            for path in drop_ins_in(place, unit)? {
+            for (path, text) in drop_ins_in(place, unit)? {
                 let name = path.file_name().and_then(|name| name.to_str());
                 let name = name.unwrap_or_default();
-                let text = std::fs::read_to_string(&path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
                 let (unit, name) = (unit.clone(), name.to_owned());
                 found.push(DropIn { unit, name, text });
             }
@@ -181,8 +183,8 @@ fn drop_ins(context: &Context, portable: &Portable) -> Result<Vec<DropIn>> {
 /// The drop-ins that a place has for a unit.
 ///
 /// # Errors
-/// When its directory of them can't be read: none may be left out unsaid.
-pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<PathBuf>> {
+/// When one or their directory can't be read: none may be left out unsaid.
+pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<(PathBuf, String)>> {
     let directory = place.join(format!("{unit}.d"));
     let entries = match std::fs::read_dir(&directory) {
         Err(error) if is_nothing(&error) => return Ok(Vec::new()),
@@ -193,7 +195,9 @@ pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<PathBuf>> {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         if name.is_some_and(|name| name.ends_with(".conf")) {
-            found.push(path);
+            let text = drop_in_text(&path);
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+            found.push((path, text));
         }
     }
     Ok(found)
@@ -203,6 +207,15 @@ pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<PathBuf>> {
 fn is_nothing(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
+fn drop_in_text(path: &Path) -> Result<String> {
+    let (mut text, file) = (String::new(), File::open(path)?);
+    let bytes = file.take(DROP_IN_MAX_BYTES + 1).read_to_string(&mut text)?;
+    if bytes as u64 > DROP_IN_MAX_BYTES {
+        bail!("it has more than the {DROP_IN_MAX_BYTES} bytes that are read of a unit's file");
+    }
+    Ok(text)
+}
+
 }
 
 /// Says what did not come along.
