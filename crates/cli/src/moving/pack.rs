@@ -17,7 +17,7 @@ use super::quiet::{self, Mode, Quiet};
 use super::sink::Sink;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::terminal::{Paint, complain, directories, plain};
+use crate::terminal::{Paint, complain, directories, one_line, plain};
 use crate::unit_files::{Root, UnitFiles};
 
 /// Longest drop-in: what is longer is no unit's file for the manager either.
@@ -98,6 +98,10 @@ impl Packing<'_> {
         let (sink, left_out) = writer.finish()?;
         sink.finish()?;
         tell(&left_out);
+        for path in places::of_host(self.portable) {
+            let path = one_line(path);
+            context.narrate(&format!("left out: {path}, which is the host's"));
+        }
         let to = if self.to == "-" { "" } else { self.to };
         context.narrate(&format!(
             "{} {}: {} (services {word}){}{to}",
@@ -180,7 +184,7 @@ fn drop_ins(context: &Context, portable: &Portable) -> Result<Vec<DropIn>> {
     Ok(found)
 }
 
-/// The drop-ins that a place has for a unit.
+/// The drop-ins that a place has for a unit, with what they say.
 ///
 /// # Errors
 /// When one or their directory can't be read: none may be left out unsaid.
@@ -203,10 +207,6 @@ pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<(PathBuf, Stri
     Ok(found)
 }
 
-/// Nothing is there, or nothing that has drop-ins.
-fn is_nothing(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
 fn drop_in_text(path: &Path) -> Result<String> {
     let (mut text, file) = (String::new(), File::open(path)?);
     let bytes = file.take(DROP_IN_MAX_BYTES + 1).read_to_string(&mut text)?;
@@ -216,6 +216,10 @@ fn drop_in_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// Nothing is there, or nothing that has drop-ins.
+fn is_nothing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Says what did not come along.

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::portable::configure::BIND;
 
 /// Where each kind of directory lies, and how it is called on the command line.
 const HOMES: [(&str, &str); 4] = [
@@ -74,6 +75,28 @@ pub(crate) fn lasting<'p>(portable: &'p Portable, without: &[String]) -> Vec<&'p
     };
     let is_outer = |path: &&&str| !own.iter().any(|other| is_in(path, other));
     own.iter().filter(is_outer).copied().collect()
+}
+
+/// Paths of the host that services may write to by a grant or by `configure --bind`, as far as something is there: they stay the host's, and are neither packed
+/// nor removed.
+pub(crate) fn of_host(portable: &Portable) -> Vec<&str> {
+    let granted = portable.grants.iter();
+    let granted = granted.filter(|grant| grant.name() == "path");
+    let granted = granted.filter_map(|grant| grant.value());
+    let bound = portable.settings.get(BIND).into_iter().flatten();
+    let bound = bound.map(|rule| {
+        rule.trim_start_matches('-')
+            .split(':')
+            .next()
+            .unwrap_or(rule)
+    });
+    let is_there = |path: &&str| Path::new(path).symlink_metadata().is_ok();
+    let is_own = |path: &str| portable.directories.contains(path);
+    let mut paths: Vec<&str> = granted.chain(bound).filter(is_there).collect();
+    paths.retain(|path| !is_own(path));
+    paths.sort_unstable();
+    paths.dedup();
+    paths
 }
 
 /// Where a directory is, or is to be: below `private` where it is there, or where the user is dynamic and nothing is there yet.
@@ -174,6 +197,23 @@ mod tests {
         );
         assert!(check_kinds(&["cache".to_owned()]).is_ok());
         assert!(check_kinds(&["caches".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn what_services_may_write_to_beside_their_own_is_the_hosts() {
+        let folder = tempfile::tempdir().unwrap();
+        let [granted, bound] = ["granted", "bound"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            path.display().to_string()
+        });
+        let record = serde_json::json!({
+            "name": "web", "current": "1", "versions": {}, "signer": null, "trust": "insecure", "origin": "",
+            "grants": [format!("path:{granted}"), "path:/not/there", "path:/etc", "path-read-only:/usr", "network"],
+            "directories": ["/etc"], "settings": { "bind": [format!("{bound}:/data"), granted], "bind-read-only": ["/usr"] }
+        });
+        let portable: Portable = serde_json::from_value(record).unwrap();
+        assert_eq!(of_host(&portable), [&bound, &granted]);
     }
 
     #[test]

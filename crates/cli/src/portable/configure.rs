@@ -18,7 +18,7 @@ use crate::verbs::Run;
 const LISTEN: &str = "listen";
 const ENVIRONMENT: &str = "env";
 const CREDENTIAL: &str = "credential";
-const BIND: &str = "bind";
+pub(crate) const BIND: &str = "bind";
 const BIND_READ_ONLY: &str = "bind-read-only";
 pub(super) const LIMIT: &str = "set";
 

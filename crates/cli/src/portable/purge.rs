@@ -13,7 +13,8 @@ use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::moving::former::{Finder, recover_unless_busy};
-use crate::terminal::{plain, say};
+use crate::moving::places::of_host;
+use crate::terminal::{one_line, plain, say};
 use crate::verbs::Run;
 
 /// Options of `detach`.
@@ -124,6 +125,13 @@ impl Run for Purge {
             } else if purge::remove(&path)? {
                 tell(context, &format!("removed {}", path.display()));
             }
+        }
+        for path in of_host(&portable) {
+            let (name, path) = (plain(&portable.name), one_line(path));
+            tell(
+                context,
+                &format!("kept {path}: it is the host's, and {name} might write to it"),
+            );
         }
         mark_until_reboot(&places.runtime, &portable.name, false)?;
         held.remove()?;
