@@ -21,28 +21,22 @@ fn bringing(
     let name = image::extension::name_of(file);
     let brought = format!("usr/share/brought/{name}");
     let files = [(brought.as_str(), "there\n")];
-    made(
-        coracle,
-        (workshop, By::Trusted),
-        file,
-        release,
-        units,
-        &files,
-    )
+    let says = ["ID=boat\n", release];
+    made(coracle, (workshop, By::Trusted), file, says, units, &files)
 }
 
-/// An extension with these files, too, by this maker.
+/// An extension with these files, too, by this maker; it says what system it is itself, and what it is made for.
 fn made(
     coracle: &Instance,
     (workshop, by): (&Workshop<'_>, By),
     file: &str,
-    release: &str,
+    [system, release]: [&str; 2],
     units: &[(&str, &str)],
     files: &[(&str, &str)],
 ) -> String {
     let name = image::extension::name_of(file);
     let path = format!("usr/lib/extension-release.d/extension-release.{name}");
-    let image = workshop.tree("ID=boat\n", by, units, |root| {
+    let image = workshop.tree(system, by, units, |root| {
         for (path, text) in [&[(path.as_str(), release)], files].concat() {
             let path = root.join(path);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
@@ -319,7 +313,14 @@ fn extension(
     let word = format!("{word}\n");
     let files = [("usr/share/oar/word", word.as_str())];
     let units = [("oar.service", BOAT)];
-    made(coracle, (workshop, by), file, "ID=_any\n", &units, &files)
+    made(
+        coracle,
+        (workshop, by),
+        file,
+        ["ID=oar\n", "ID=_any\n"],
+        &units,
+        &files,
+    )
 }
 
 #[test]
