@@ -1,5 +1,6 @@
 //! For tests only: instances in folders of their own, pictures of the system, and the gate that refuses without privileges.
 
+mod command;
 mod ground;
 mod https;
 mod instance;
@@ -9,6 +10,7 @@ mod registry;
 mod resident;
 mod ssh;
 
+pub use command::{executed, surround};
 pub use https::{HttpsServer, Mood, Papers};
 pub use instance::{DIST, Finished, Instance};
 pub use picture::{Picture, mount_table};

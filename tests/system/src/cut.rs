@@ -20,9 +20,5 @@ pub fn before(coracle: &Instance, words: &[&str], calls: &str, count: usize) -> 
     traced.args(["-f", "-qq", "-o", "/dev/null"]);
     traced.args(["-e", &format!("trace={calls}")]);
     traced.args(["-e", &format!("inject={calls}:signal=KILL:when={count}")]);
-    traced.arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        traced.env(name, value.expect("a value"));
-    }
-    traced.output().expect("strace")
+    testkit::executed(traced, &inner).output().expect("strace")
 }

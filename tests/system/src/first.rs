@@ -2,7 +2,6 @@
 
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -34,8 +33,7 @@ impl First {
     /// When it does not come up.
     #[must_use]
     pub fn start_by(coracle: &Instance, mut unshare: Command) -> First {
-        let command = coracle.command(&[]);
-        let daemon = Path::new(command.get_program()).with_file_name("coracled");
+        let daemon = coracle.dist().join("coracled");
         let hide = "for dir in /etc/systemd /usr/lib/systemd /usr/local/lib/systemd /run/systemd; do if [ -d $dir ]; then mount -t tmpfs none $dir; fi; done; exec \"$@\"";
         unshare
             .args([

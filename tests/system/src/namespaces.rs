@@ -53,13 +53,8 @@ impl Namespaces {
     /// When nsenter(1) is not there.
     #[must_use]
     pub fn run(&self, command: &Command) -> Output {
-        let told = command.get_envs();
-        self.entering()
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(told.filter_map(|(name, value)| Some((name, value?))))
-            .output()
-            .expect("nsenter is installed")
+        let output = testkit::executed(self.entering(), command).output();
+        output.expect("nsenter is installed")
     }
 
     /// A command that enters them and executes what its further arguments say.

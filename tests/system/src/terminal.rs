@@ -32,18 +32,13 @@ pub fn pair() -> (File, OwnedFd) {
 /// When that is not shown, or script(1) can't be run.
 #[must_use]
 pub fn on_a_terminal(coracle: &Instance, line: &str, asks: &str, typed: &str) -> String {
-    let directories = coracle.command(&[]);
     let mut script = Command::new("/usr/bin/script");
     script
         .args(["--quiet", "--return", "--command", line, "/dev/null"])
-        .envs(
-            directories
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
         .env("CORACLE", coracle.dist().join("coracle"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
+    testkit::surround(&mut script, &coracle.command(&[]));
     let mut script = script.spawn().expect("script starts");
     let (mut input, mut output) = (
         script.stdin.take().expect("an input"),

@@ -113,13 +113,8 @@ fn a_caller_without_a_mask_of_file_modes_opens_nothing_to_others() {
             let command = coracle.command(words);
             let mut shell = Command::new("/bin/sh");
             shell.args(["-c", "umask 0; exec \"$0\" \"$@\""]);
-            shell.arg(command.get_program()).args(command.get_args());
-            shell.envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            );
-            let output = shell.output().expect("a shell");
+            let output = testkit::executed(shell, &command).output();
+            let output = output.expect("a shell");
             assert!(output.status.success(), "{words:?}: {output:?}");
         };
         without_mask(&["list-units"]);
@@ -146,14 +141,8 @@ fn an_instance_outlives_the_login_that_started_it() {
         );
         let inner = coracle.command(&["start", "a"]);
         let mut shell = std::process::Command::new("/bin/sh");
-        shell
-            .args(["-c", &script, "sh"])
-            .arg(inner.get_program())
-            .args(inner.get_args());
-        for (key, value) in inner.get_envs() {
-            shell.env(key, value.expect("a value"));
-        }
-        let mut shell = shell.process_group(0).spawn().expect("a shell");
+        shell.args(["-c", &script, "sh"]).process_group(0);
+        let mut shell = testkit::executed(shell, &inner).spawn().expect("a shell");
         coracle_system_tests::waiting::eventually("a running service", || {
             let state = coracle.coracle(&["--no-autostart", "is-active", "a.service"]);
             (state.status == 0).then_some(())

@@ -251,9 +251,7 @@ fn what_ours_sealed_before_the_references_secret_came_is_opened_after_it() {
     host.args(["--mount", "sh", "-e", "-c", script])
         .arg(words.get_program())
         .current_dir(coracle.folder());
-    for (name, value) in words.get_envs() {
-        host.env(name, value.unwrap_or_default());
-    }
+    testkit::surround(&mut host, &words);
     let done = host.output().expect("unshare is installed");
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{said}");

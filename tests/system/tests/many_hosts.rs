@@ -173,14 +173,8 @@ fn hosts_of_a_network_do_it_at_once_and_one_that_is_unplugged_is_told_of() {
         let coracle = ssh.command(&instances[0], &words);
         let [nsenter, net] = net.inside(0);
         let mut inside = Command::new(nsenter);
-        inside
-            .arg(net)
-            .arg(coracle.get_program())
-            .args(coracle.get_args());
-        let variables = coracle
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?)));
-        let output = inside.envs(variables).stdin(Stdio::null()).output();
+        inside.arg(net).stdin(Stdio::null());
+        let output = testkit::executed(inside, &coracle).output();
         output.expect("nsenter starts")
     };
     let told = at(&["--json", "start", "sleeper"]);

@@ -278,12 +278,8 @@ fn what_is_served_stays_when_the_index_is_renewed_and_everybody_may_read_it() {
         let mut command = Command::new("sh");
         command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
         let inner = coracle.command(&["publish", &image, &place, "--key", &key]);
-        command.arg(inner.get_program()).args(inner.get_args());
-        let environment = inner
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?)));
-        command.envs(environment);
-        assert!(command.status().expect("a shell").success());
+        let done = testkit::executed(command, &inner).status();
+        assert!(done.expect("a shell").success());
         let found = || {
             let names = ["boat_1.0.psi", "boat_1.0.psi.zst"];
             names.map(|name| fs::metadata(directory.join(name)).expect("it is served"))

@@ -22,14 +22,8 @@ fn shell(coracle: &Instance, unit: &str, script: &str) -> Command {
 /// The same command after a shell's own `prelude`, such as a redirection.
 fn after(prelude: &str, command: &Command) -> Command {
     let mut shell = Command::new("/bin/sh");
-    shell
-        .args(["-c", &format!("{prelude}; exec \"$@\""), "sh"])
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        shell.env(name, value.unwrap_or_default());
-    }
-    shell
+    shell.args(["-c", &format!("{prelude}; exec \"$@\""), "sh"]);
+    testkit::executed(shell, command)
 }
 
 fn said(command: &mut Command) -> String {

@@ -83,12 +83,8 @@ fn a_terminal_gets_colours_unless_it_is_told_not_to() {
         );
         let mut plain = std::process::Command::new("/usr/bin/env");
         let command = coracle.command(&["status", "a"]);
-        plain.args(["NO_COLOR=1".as_ref(), command.get_program()]);
-        plain.args(command.get_args());
-        for (name, value) in command.get_envs() {
-            plain.env(name, value.unwrap_or_default());
-        }
-        let shown = on_terminal(plain);
+        plain.arg("NO_COLOR=1");
+        let shown = on_terminal(testkit::executed(plain, &command));
         assert!(
             !shown.contains('\x1b') && shown.contains("a.service"),
             "{shown:?}"

@@ -340,9 +340,7 @@ fn as_nobody(coracle: &Instance, arguments: &[&str]) -> Finished {
         .uid(65534)
         .gid(65534)
         .stdin(Stdio::null());
-    for (name, value) in command.get_envs() {
-        nobody.env(name, value.unwrap_or_default());
-    }
+    testkit::surround(&mut nobody, &command);
     let output = nobody.output().expect("it starts");
     Finished {
         status: output.status.code().expect("an exit status"),

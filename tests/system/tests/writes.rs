@@ -113,15 +113,9 @@ fn is_kept(path: &Path, state: &Path) -> bool {
 fn check(coracle: &Instance, words: &[&str]) -> usize {
     let (log, inner) = (coracle.folder().join("log"), coracle.command(words));
     let mut traced = Command::new("strace");
-    traced
-        .args(["-f", "-y", "-s", "4096", "-e", CALLS, "-o"])
-        .arg(&log)
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        traced.env(name, value.expect("a value"));
-    }
-    let output = traced.output().expect("strace");
+    traced.args(["-f", "-y", "-s", "4096", "-e", CALLS, "-o"]);
+    traced.arg(&log);
+    let output = testkit::executed(traced, &inner).output().expect("strace");
     assert!(output.status.success(), "{words:?}: {output:?}");
     let state = coracle.folder().join("state");
     let mut pending = Pending::default();

@@ -18,13 +18,7 @@ pub(super) fn of(resident: &[Pid], command: &mut Command) -> Result<f64> {
     // What is done for the first time only is not counted.
     timing::once(command)?;
     let own = folder.path().join("command");
-    let mut traced = strace(&own);
-    traced.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            traced.env(name, value);
-        }
-    }
+    let mut traced = testkit::executed(strace(&own), command);
     let residents = folder.path().join("resident");
     let tracer = attach(resident, &residents)?;
     timing::once(&mut traced)?;

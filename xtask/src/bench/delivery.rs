@@ -218,11 +218,8 @@ fn ip(words: &[&str]) -> Result<()> {
 fn in_network(inside: &[String; 2], command: &Command) -> Command {
     let [program, network] = inside;
     let mut entered = Command::new(program);
-    entered.arg(network).arg(command.get_program());
-    entered.args(command.get_args());
-    let variables = command.get_envs();
-    entered.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-    entered
+    entered.arg(network);
+    testkit::executed(entered, command)
 }
 
 /// A thousand files of 100 kB, of which 30 are others in each version.

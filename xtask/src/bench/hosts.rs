@@ -29,12 +29,9 @@ pub(super) fn hosts() -> Result<Vec<Figure>> {
         format!("ssh -p {port} {host} true")
     };
     let shell = |line: String| {
-        let mut command = ssh.command(&coracle, &[]);
-        let variables = std::mem::replace(&mut command, Command::new("sh"));
-        let set = variables
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?)));
-        command.args(["-c", &line]).envs(set);
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]);
+        testkit::surround(&mut command, &ssh.command(&coracle, &[]));
         command
     };
     let verb = |list: &str| ssh.command(&coracle, &["-H", list, "--parallel=20", "timespan", "5s"]);

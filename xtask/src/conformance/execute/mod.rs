@@ -133,18 +133,9 @@ impl Side {
             }
             Side::Coracle(instance) => {
                 let whole = [&["--unit-path", UNITS], words].concat();
-                let coracle = instance.command(&whole);
                 let mut command = Command::new("timeout");
-                command
-                    .arg(LIMIT)
-                    .arg(coracle.get_program())
-                    .args(coracle.get_args())
-                    .envs(
-                        coracle
-                            .get_envs()
-                            .filter_map(|(name, value)| Some((name, value?))),
-                    );
-                command
+                command.arg(LIMIT);
+                testkit::executed(command, &instance.command(&whole))
             }
         }
     }

@@ -92,11 +92,7 @@ impl Side {
                 command.env("XDG_RUNTIME_DIR", runtime);
             }
             Manager::Ours(instance) => {
-                let own = instance.command(&[]);
-                command.arg(own.get_program());
-                for (name, value) in own.get_envs() {
-                    command.env(name, value.unwrap_or_default());
-                }
+                command = testkit::executed(command, &instance.command(&[]));
             }
         }
         said(command.args(words))
