@@ -87,14 +87,10 @@ impl FetchOptions {
 }
 
 fn access(policy: &Policy, url: &str) -> Result<Access> {
-    let credential = policy.credential(url).or_hint(
-        || format!("{url} is not asked, as what it asks for can't be read"),
-        "`coracle explain delivery.toml` says how credentials are kept",
-    )?;
-    let login = policy.proxy_login().or_hint(
-        || format!("{url} is not asked, as what the proxy asks for can't be read"),
-        "`coracle explain delivery.toml` says how credentials are kept",
-    )?;
+    let unread = |who| move || format!("{url} is not asked, as what {who} asks for can't be read");
+    let next = "`coracle explain delivery.toml` says how credentials are kept";
+    let credential = policy.credential(url).or_hint(unread("it"), next)?;
+    let login = policy.proxy_login().or_hint(unread("the proxy"), next)?;
     let proxy = policy.proxy.as_ref().map(|proxy| Proxy {
         address: proxy.0.clone(),
         none_for: policy.no_proxy.clone(),
