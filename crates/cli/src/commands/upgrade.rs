@@ -313,7 +313,7 @@ impl Upgrade {
         }
         let to = existing(context, name)?.current;
         if ran.is_empty() {
-            self.tidy(context, name)?;
+            tidy(context, name, self.keep)?;
             say(&format!(
                 "{} {} → {} · nothing of it runs, so nothing was restarted",
                 plain(name),
@@ -335,7 +335,7 @@ impl Upgrade {
             portable.trial = None;
             healthy(portable, &to);
         })?;
-        self.tidy(context, name)?;
+        tidy(context, name, self.keep)?;
         say(&format!("{} {} → {}", plain(name), plain(from), plain(&to)));
         Ok(0)
     }
@@ -365,13 +365,17 @@ impl Upgrade {
         let span = Duration::from_secs(self.healthy_for.into());
         proof::prove(context, name, &kept, status, span)
     }
+}
 
-    fn tidy(&self, context: &Context, name: &str) -> Result<()> {
-        let keep = usize::from(self.keep);
-        note(context, name, |portable| drop(portable.keep_newest(keep)))?;
-        Store::open(&context.directories.state)?.collect(|| referenced(context))?;
-        Ok(())
-    }
+/// Keeps so many versions, and of the others neither records nor images.
+///
+/// # Errors
+/// When the record or the store can't be changed.
+pub(super) fn tidy(context: &Context, name: &str, keep: u16) -> Result<()> {
+    let keep = usize::from(keep);
+    note(context, name, |portable| drop(portable.keep_newest(keep)))?;
+    Store::open(&context.directories.state)?.collect(|| referenced(context))?;
+    Ok(())
 }
 
 /// The invocations of the units that run.

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use delivery::portables::{Held, Portable};
-use delivery::store::Store;
 
 use super::{Import, set_up, settings};
 use crate::commands::attach::kept_and_gone;
 use crate::commands::start::InstallOptions;
-use crate::commands::upgrade::{KEEP, begin, end_trial, healthy, note, tell_units};
+use crate::commands::upgrade::{KEEP, begin, end_trial, healthy, note, tell_units, tidy};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::moving::arrived::Arrived;
@@ -19,9 +18,7 @@ use crate::moving::put::Planted;
 use crate::moving::{pack, places};
 use crate::portable::listening::standing;
 use crate::portable::proof::Trouble;
-use crate::portable::{
-    current_units, existing, held_in_trial, proof, purge, reattach, records, referenced,
-};
+use crate::portable::{current_units, existing, held_in_trial, proof, purge, reattach, records};
 use crate::terminal::{Paint, ask, can_ask, complain, directories, one_line, plain, say};
 
 /// What is here, as it was looked at.
@@ -124,13 +121,10 @@ impl Import {
             }
         }
         let version = existing(context, name)?.current;
-        note(context, name, |portable| {
-            if !replaced.ran.is_empty() || self.now {
-                healthy(portable, &version);
-            }
-            drop(portable.keep_newest(usize::from(KEEP)));
-        })?;
-        Store::open(&context.directories.state)?.collect(|| referenced(context))?;
+        if !replaced.ran.is_empty() || self.now {
+            note(context, name, |portable| healthy(portable, &version))?;
+        }
+        tidy(context, name, KEEP)?;
         if !context.globals.quiet {
             say(&format!(
                 "{} {} → {} with {}, set as {}",
