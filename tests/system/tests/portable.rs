@@ -476,6 +476,33 @@ fn a_port_that_somebody_has_is_named_with_the_way_to_another_one() {
     });
 }
 
+#[test]
+fn what_services_may_write_to_of_the_host_is_named_and_stays() {
+    with_workshop(|coracle, workshop| {
+        let shared = coracle.folder().join("shared");
+        fs::create_dir(&shared).expect("a folder");
+        let shared = shared.display();
+        let unit = format!("{BOAT}BindPaths={shared}\n");
+        let image = workshop.image("sharer", "1", By::Trusted, &[("sharer.service", &unit)]);
+        coracle.ok(&["start", &format!("--grant=path:{shared}"), &image]);
+        let refused = coracle.coracle(&["configure", "sharer", "--listen=127.0.0.1:1"]);
+        assert_eq!(refused.status, 1, "{refused:?}");
+        let why = "--listen=127.0.0.1:1 has no effect: sharer 1 has no socket unit";
+        assert!(refused.stderr.contains(why), "{refused:?}");
+        assert!(!coracle.ok(&["configure", "sharer"]).contains("listen"));
+        let archive = coracle.folder().join("archive").display().to_string();
+        let packed = coracle.coracle(&["export", "sharer", &archive]).ok().stderr;
+        let left_out = format!("left out: {shared}, which is the host's");
+        assert!(packed.contains(&left_out), "{packed}");
+        let gone = coracle.ok(&["purge", "sharer"]);
+        assert!(
+            gone.contains(&format!("kept {shared}: it is the host's")),
+            "{gone}"
+        );
+        assert!(coracle.folder().join("shared").exists());
+    });
+}
+
 /// Waits until a process waits for a lock.
 fn waits_for_a_lock(process: u32) {
     eventually("a command that waits for its turn", || {

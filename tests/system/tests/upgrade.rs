@@ -72,6 +72,32 @@ fn a_newer_version_comes_stays_and_can_be_gone_back_from() {
 }
 
 #[test]
+fn what_comes_from_a_file_says_which_address_it_loses_and_that_there_is_none_to_ask() {
+    Harbour::open(|harbour| {
+        let (coracle, url) = (harbour.coracle, harbour.server.url("boat.psi"));
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        let file = harbour.file("boat_1.1.psi").display().to_string();
+        let said = coracle.coracle(&["reattach", "--now", &file]).ok().stderr;
+        let lost = format!("upgrades of boat came from {url}; it came from {file} now");
+        assert!(said.contains(&lost), "{said}");
+        assert!(
+            said.contains(&format!("`coracle reattach {url}`")),
+            "{said}"
+        );
+        for more in [&["--check"][..], &[]] {
+            let said = harbour.upgraded(more);
+            let none = format!("boat 1.1 came from {file}, so there is no address to ask");
+            assert!(said.starts_with(&none), "{said}");
+        }
+        let told = harbour.upgraded(&["--check", "--json"]);
+        assert!(told.contains("\"newest\""), "{told}");
+        // And one that came from no address loses none.
+        let said = coracle.coracle(&["reattach", &file]).ok().stderr;
+        assert!(!said.contains("came from"), "{said}");
+    });
+}
+
+#[test]
 fn a_version_that_does_not_work_is_taken_back_with_the_reason_and_not_tried_again_by_itself() {
     Harbour::open(|harbour| {
         harbour.publish("1.1", BAD, By::Trusted, &[]);
