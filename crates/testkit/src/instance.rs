@@ -46,6 +46,20 @@ impl Finished {
         );
         self
     }
+
+    /// The same value, when the command failed and said all of these phrases on standard error.
+    ///
+    /// # Panics
+    /// When it is not so; the message has both streams.
+    #[track_caller]
+    pub fn refused(self, phrases: &[&str]) -> Finished {
+        assert_ne!(self.status, 0, "{self:#?}");
+        for phrase in phrases {
+            let is_said = self.stderr.contains(phrase);
+            assert!(is_said, "no {phrase:?} in {self:#?}");
+        }
+        self
+    }
 }
 
 /// An instance with its own runtime, state and configuration directories.

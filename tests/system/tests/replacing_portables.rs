@@ -162,15 +162,7 @@ fn an_export_takes_the_place_of_what_is_there_and_nothing_else_does() {
             let own = coracle.folder().join("own").display().to_string();
             coracle.ok(&["export", boat.name, &own]);
             let refused = |words: &[&str], phrases: &[&str]| {
-                let done = coracle.coracle(words);
-                assert_ne!(done.status, 0, "{words:?}");
-                for phrase in phrases {
-                    assert!(
-                        done.stderr.contains(phrase),
-                        "{words:?}: {phrase}: {}",
-                        done.stderr
-                    );
-                }
+                coracle.coracle(words).refused(phrases);
                 assert_eq!((boat.is().as_str(), boat.pid()), ("here", pid.clone()));
                 boat.is_tidy();
             };

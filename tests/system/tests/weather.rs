@@ -102,14 +102,7 @@ impl Harbour<'_> {
         let said = self.upgrade();
         assert!(begin.elapsed() < BOUND, "{what} took {:?}", begin.elapsed());
         assert_eq!(said.status, 1, "{what}: {}{}", said.stdout, said.stderr);
-        for expected in expected {
-            assert!(
-                said.stderr.contains(expected),
-                "{what}: {expected}: {}",
-                said.stderr
-            );
-        }
-        assert!(said.stderr.contains("Hint:"), "{what}: {}", said.stderr);
+        said.refused(expected).refused(&["Hint:"]);
         assert_eq!(self.process(), process, "{what}");
     }
 
